@@ -1,0 +1,213 @@
+"""What happens during a run, as typed events.
+
+A run is a stream of these from :class:`longwriter_edge.Writer`. Renderers and scripts read them and
+need nothing else. Sections are numbered from 0. Words are counted the reader's way (CJK characters
+plus words with their digits, accents and apostrophes) unless a field says otherwise; times are
+seconds.
+
+The JSON form (:func:`to_json`) of an event is one object with ``schema``, ``event`` and the fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+#: Version of the JSON form. It changes when a field is removed or changes its meaning.
+SCHEMA_VERSION = 1
+
+#: Why a section ended: the model ended its turn, the next heading began, the token limit was
+#: reached, or the model wrote nothing usable.
+SectionEnd: TypeAlias = Literal["end_of_turn", "next_heading", "token_limit"]
+
+Outcome: TypeAlias = Literal["complete", "failed", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class SectionPlan:
+    """One planned section: its title, its main point and its target in words.
+
+    ``repeats`` is the number of the earlier section whose main point this one repeats.
+    """
+
+    title: str
+    point: str
+    words: int
+    repeats: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A run begins, or goes on if ``resumed``.
+
+    ``device`` says what runs where ("CPU, 8 threads", "Metal, 33 of 33 layers").
+    ``context_tokens`` is the size of the KV cache.
+    """
+
+    run: str
+    instruction: str
+    model: str
+    profile: str
+    layout: str
+    device: str
+    context_tokens: int
+    words: int
+    seed: int
+    resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the user should know: a default that was taken, a warning, a retry."""
+
+    level: Literal["info", "warning"]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStarted:
+    """The plan is being asked for, for the ``attempt``-th time (from 1)."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanText:
+    """More text of the plan as it is generated; not yet checked."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReady:
+    """The plan that will be written. ``words`` is the sum of the targets."""
+
+    title: str
+    sections: tuple[SectionPlan, ...]
+    words: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """Prompt tokens of a section read so far; ``section`` is ``None`` for the plan's prompt."""
+
+    section: int | None
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class SectionStarted:
+    """A section begins; ``written`` is the text that a resumed section already has."""
+
+    section: int
+    title: str
+    target: int
+    written: str
+
+
+@dataclass(frozen=True, slots=True)
+class SectionText:
+    """More text of a section.
+
+    ``section_words`` and ``document_words`` are the totals with this text; ``tokens`` the tokens
+    sampled for it.
+    """
+
+    section: int
+    text: str
+    tokens: int
+    section_words: int
+    document_words: int
+
+
+@dataclass(frozen=True, slots=True)
+class SectionEnded:
+    """A section is finished. ``tokens`` counts the sampled tokens that were kept."""
+
+    section: int
+    reason: SectionEnd
+    words: int
+    target: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens and time of a run, from the engine's own counters.
+
+    Attributes:
+        tokens_read: Prompt tokens evaluated.
+        tokens_reread: Those of ``tokens_read`` that had been evaluated or sampled before.
+        tokens_reused: Prompt tokens that were not evaluated because their KV was still there.
+        tokens_written: Tokens sampled.
+        prefill_seconds: Time in llama_decode for prompt tokens.
+        decode_seconds: Time in llama_decode for sampled tokens.
+        sampling_seconds: Time in the samplers.
+        other_seconds: The rest of the engine's working time.
+    """
+
+    tokens_read: int
+    tokens_reread: int
+    tokens_reused: int
+    tokens_written: int
+    prefill_seconds: float
+    decode_seconds: float
+    sampling_seconds: float
+    other_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The run ends. With ``complete`` the document is whole; else the store can continue it.
+
+    ``benchmark_words`` is counted as LongBench-Write does. ``unfinished`` lists the sections that
+    the token limit cut. ``output`` is the path of the written file.
+    """
+
+    run: str
+    outcome: Outcome
+    error: str | None
+    words: int
+    benchmark_words: int
+    target: int
+    unfinished: tuple[int, ...]
+    output: str | None
+    usage: Usage
+    wall_seconds: float
+
+
+Event: TypeAlias = (
+    RunStarted
+    | Notice
+    | PlanStarted
+    | PlanText
+    | PlanReady
+    | Prefill
+    | SectionStarted
+    | SectionText
+    | SectionEnded
+    | RunEnded
+)
+
+#: The name of each event in its JSON form.
+NAMES: dict[type[Event], str] = {
+    RunStarted: "run_started",
+    Notice: "notice",
+    PlanStarted: "plan_started",
+    PlanText: "plan_text",
+    PlanReady: "plan_ready",
+    Prefill: "prefill",
+    SectionStarted: "section_started",
+    SectionText: "section_text",
+    SectionEnded: "section_ended",
+    RunEnded: "run_ended",
+}
+
+
+def to_json(event: Event) -> str:
+    """One line of JSON, ASCII only so that any stream can carry it, without the newline."""
+    fields = dataclasses.asdict(event)
+    return json.dumps({"schema": SCHEMA_VERSION, "event": NAMES[type(event)], **fields})
