@@ -1,0 +1,241 @@
+"""The Rust engine: configuration in, events out. Use :class:`longwriter_edge.Writer` instead."""
+
+from collections.abc import Sequence
+from typing import ClassVar, final
+
+__version__: str
+
+def required_functions() -> list[tuple[str, list[str], str]]:
+    """Name, argument kinds and result kind of each llama.cpp function that the engine calls.
+
+    Kinds are ``"pointer"``, ``"i32"``, ``"bool"``, ``"void"`` or ``"struct NAME"``.
+    """
+
+def log_callback_address() -> int:
+    """Address of a native ``ggml_log_callback`` that keeps the last lines without taking the GIL."""
+
+def take_log() -> list[tuple[int, str]]:
+    """Level (ggml_log_level: 1 debug, 2 info, 3 warning, 4 error) and text of the lines kept since the last call."""
+
+@final
+class Words:
+    """Counts of a text: ``reader`` (CJK characters plus words) and ``benchmark`` (LongBench-Write's)."""
+
+    reader: int
+    benchmark: int
+
+def count_words(text: str) -> Words: ...
+
+@final
+class PlanSection:
+    """One section of a plan; ``words`` is ``None`` where the text named no number."""
+
+    def __new__(cls, title: str, point: str, words: int | None = None) -> PlanSection: ...
+    title: str
+    point: str
+    words: int | None
+    repeats: int | None
+
+@final
+class Plan:
+    """A parsed plan: the document's title, which may be empty, and 1 to 200 sections."""
+
+    def __new__(cls, title: str, sections: Sequence[PlanSection]) -> Plan: ...
+    title: str
+    sections: list[PlanSection]
+    notes: list[str]
+    @staticmethod
+    def parse(text: str) -> Plan:
+        """A plan from LongWriter's line format (English, Chinese), Markdown lists and headings, or our own format.
+
+        Raises:
+            ValueError: with the reason, if no usable plan is in ``text``.
+        """
+    def rescaled(self, total: int) -> Plan:
+        """The same sections with targets that sum to ``total``; sections without a number share evenly."""
+    def to_markdown(self) -> str:
+        """Our own format, which :meth:`parse` reads back unchanged."""
+    def step_lines(self, language: str) -> list[str]:
+        """One line a section in LongWriter's format, for prompts; ``language`` is ``"en"`` or ``"zh"``."""
+
+def plan_grammar(fewest: int, most: int, language: str) -> str:
+    """GBNF of a generated plan: a title line, then ``fewest`` to ``most`` lines that :meth:`Plan.parse` reads."""
+
+@final
+class Step:
+    """One section to write.
+
+    ``open`` is read before the section. End-of-turn tokens are banned while the section has fewer
+    than ``floor_words`` words (the reader's count); at ``max_tokens`` sampled tokens it is cut.
+    ``written`` are tokens that an earlier process sampled for it, ``finished`` whether it had ended.
+    """
+
+    def __new__(
+        cls,
+        *,
+        open: Sequence[int],
+        title: str,
+        floor_words: int,
+        max_tokens: int,
+        written: Sequence[int] = (),
+        finished: bool = False,
+    ) -> Step: ...
+
+@final
+class Document:
+    """A document to write.
+
+    ``separator`` is ``None`` for the ``turns`` layout; for ``paper`` it is put between the sections
+    in the text so far. ``echoes`` are texts (the instruction, the plan's lines) that a section must
+    not begin with. ``chain`` is the number of the sampler chain. ``stream`` keys the random draws
+    together with ``seed``.
+    """
+
+    def __new__(
+        cls,
+        *,
+        prefix: Sequence[int],
+        steps: Sequence[Step],
+        separator: Sequence[int] | None,
+        echoes: Sequence[str],
+        chain: int,
+        seed: int,
+        stream: int,
+        attempt: int = 0,
+        filter_text: bool = True,
+    ) -> Document: ...
+    @property
+    def reserve(self) -> int:
+        """KV cells that the document needs at most."""
+
+@final
+class Usage:
+    tokens_read: int
+    tokens_reread: int
+    tokens_reused: int
+    tokens_written: int
+    prefill_seconds: float
+    decode_seconds: float
+    sampling_seconds: float
+    other_seconds: float
+
+class Event:
+    """What the engine reports. Sections and documents are numbered from 0."""
+
+    @final
+    class Prefill(Event):
+        document: int
+        section: int
+        done: int
+        total: int
+
+    @final
+    class SectionStarted(Event):
+        document: int
+        section: int
+        text: str
+        words: int
+
+    @final
+    class Text(Event):
+        """More text, and the tokens sampled since the last event (text may lag behind tokens)."""
+
+        document: int
+        section: int
+        text: str
+        tokens: list[int]
+        words: int
+
+    @final
+    class SectionEnded(Event):
+        """``text`` is what was still held back; ``kept`` the sampled tokens that stay (from the first)."""
+
+        document: int
+        section: int
+        text: str
+        tokens: list[int]
+        kept: int
+        reason: str
+        words: int
+
+    @final
+    class DocumentEnded(Event):
+        """``fault`` is ``None`` for a whole document, else a name, with ``message``."""
+
+        document: int
+        fault: str | None
+        message: str
+        usage: Usage
+
+    @final
+    class EngineFailed(Event):
+        """The worker panicked; nothing more will come."""
+
+        message: str
+
+class EngineClosed(Exception):
+    """The engine was closed, or its worker has ended."""
+
+class LibraryMismatch(Exception):
+    """The loaded llama.cpp does not have the functions or layouts that this module was built for."""
+
+@final
+class Engine:
+    """A worker thread that writes documents on one context."""
+
+    @staticmethod
+    def llama(
+        *,
+        functions: dict[str, tuple[int, list[str], str]],
+        layouts: dict[str, tuple[int, list[tuple[str, int, int]]]],
+        context: int,
+        vocabulary: int,
+        batch_tokens: int,
+        sequences: int,
+        cells: int,
+        chains: Sequence[tuple[int, int]],
+        stop: Sequence[int],
+        suppressed: Sequence[int],
+        owner: object,
+    ) -> Engine:
+        """An engine on an existing llama.cpp context.
+
+        Args:
+            functions: For each of :func:`required_functions`: address, argument kinds, result kind.
+            layouts: ``llama_batch``, ``llama_token_data`` and ``llama_token_data_array``: size, and name, offset and size of each field.
+            context: Address of the ``llama_context``.
+            vocabulary: Address of the ``llama_vocab``.
+            batch_tokens: The context's n_batch.
+            sequences: The context's n_seq_max.
+            cells: KV cells of the context.
+            chains: Addresses of sampler chain and grammar sampler (0 for none); cloned, never changed.
+            stop: Tokens that end a section.
+            suppressed: Tokens that are never sampled (control tokens).
+            owner: Kept alive until the worker has ended.
+
+        Raises:
+            LibraryMismatch: a function or layout differs from what is expected.
+        """
+    @staticmethod
+    def fake(
+        *,
+        script: str,
+        batch_tokens: int = 64,
+        sequences: int = 4,
+        cells: int = 65536,
+        faults: Sequence[tuple[int, str]] = (),
+        step_seconds: float = 0.0,
+    ) -> Engine:
+        """An engine on the fake backend, for tests (see :mod:`longwriter_edge.testing`)."""
+    def add(self, document: Document) -> int:
+        """Queues a document and returns its number.
+
+        Raises:
+            ValueError: the document can never fit.
+            EngineClosed: the worker has ended.
+        """
+    def cancel(self, document: int) -> None: ...
+    def events(self, timeout: float) -> list[Event]:
+        """Events that are there, waiting up to ``timeout`` seconds for the first. Detached from Python while it waits."""
+    def close(self) -> None:
+        """Stops the worker and waits for it. Events that were not taken are dropped. Idempotent."""
