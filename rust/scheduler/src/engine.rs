@@ -1,0 +1,214 @@
+//! The loop: asks the scheduler for a step, lets the backend evaluate it, draws tokens, reports.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::backend::{Backend, Constraint, SampleError, Token};
+use crate::document::{DocumentSpec, SpecError};
+use crate::event::{DocumentId, Event};
+use crate::random::choose;
+use crate::scheduler::{Output, Scheduler, StepPlan, StepResult, Trim};
+
+/// Text of a section is gathered this long before it is reported. Each report wakes a reader, which
+/// takes processor time from the evaluation; twenty a second still look like a stream.
+pub const REPORT_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Writes documents on one backend.
+#[derive(Debug)]
+pub struct Engine<B: Backend> {
+    backend: B,
+    scheduler: Scheduler,
+    /// One sampler for each document, renewed with each section.
+    samplers: BTreeMap<DocumentId, (usize, B::Sampler)>,
+    reports: Reports,
+}
+
+impl<B: Backend> Engine<B> {
+    /// An engine on `backend`, where the tokens in `stop` end a section. Text is reported at most once in
+    /// `report_interval` for each document.
+    pub fn new(backend: B, stop: Vec<Token>, report_interval: Duration) -> Self {
+        let scheduler = Scheduler::new(backend.limits(), stop);
+        Self {
+            backend,
+            scheduler,
+            samplers: BTreeMap::new(),
+            reports: Reports { interval: report_interval, held: BTreeMap::new() },
+        }
+    }
+
+    /// Queues a document under a number that is higher than all before.
+    ///
+    /// # Errors
+    /// [`SpecError`] if it can never be written.
+    pub fn add(&mut self, document: DocumentId, spec: DocumentSpec) -> Result<(), SpecError> {
+        self.scheduler.add(document, spec, &self.backend)
+    }
+
+    /// Ends a document early.
+    pub fn cancel(&mut self, document: DocumentId, emit: &mut dyn FnMut(Event)) {
+        let event = self.scheduler.cancel(document);
+        self.report(event.into_iter().collect(), emit);
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_idle(&self) -> bool {
+        self.scheduler.is_idle()
+    }
+
+    /// The backend, to look at.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// The scheduler, for its checks.
+    pub fn scheduler(&self) -> &Scheduler {
+        &self.scheduler
+    }
+
+    /// Runs one step. Does nothing while idle.
+    pub fn step(&mut self, emit: &mut dyn FnMut(Event)) {
+        let started = Instant::now();
+        let admitted = self.scheduler.admit();
+        self.report(admitted, emit);
+        self.trim();
+        let plan = self.scheduler.schedule();
+        if plan.rows.is_empty() {
+            return;
+        }
+        let decoding = Instant::now();
+        let decode = self.backend.decode(&plan.rows);
+        let decode_time = decoding.elapsed();
+        let sampling = Instant::now();
+        let samples = match decode {
+            Ok(()) => plan.outputs.iter().map(|output| self.sample(output)).collect(),
+            Err(_) => Vec::new(),
+        };
+        let sampling_time = sampling.elapsed();
+        // Times go in before the result: it may end a document, whose last event carries them.
+        let other_time = started.elapsed() - decode_time - sampling_time;
+        self.charge(&plan, decode_time, sampling_time, other_time);
+        let applying = Instant::now();
+        let events = self.scheduler.apply(&plan, StepResult { decode, samples }, &self.backend);
+        self.report(events, emit);
+        self.charge(&plan, Duration::ZERO, Duration::ZERO, applying.elapsed());
+    }
+
+    /// Removes what the scheduler no longer wants from the KV cache.
+    fn trim(&mut self) {
+        for Trim { sequence, position } in self.scheduler.take_trims() {
+            if self.backend.truncate(sequence, position).is_err() {
+                // Recurrent models cannot drop a part of a sequence: drop it all and read it again.
+                // What is left if even that fails, the next evaluation reports as an invalid batch.
+                let _ = self.backend.truncate(sequence, 0);
+                self.scheduler.forget(sequence);
+            }
+        }
+    }
+
+    /// Draws the token of one output row.
+    fn sample(&mut self, output: &Output) -> Result<Token, SampleError> {
+        let (backend, scheduler) = (&mut self.backend, &self.scheduler);
+        let open = |backend: &mut B| {
+            let sampler = backend.open_sampler(output.chain, scheduler.history(output.document));
+            (output.section, sampler)
+        };
+        let (section, sampler) =
+            self.samplers.entry(output.document).or_insert_with(|| open(backend));
+        if *section != output.section {
+            (*section, *sampler) = open(backend);
+        }
+        let banned = if output.ban_stop { scheduler.stop() } else { &[] };
+        let uniform = output.key.uniform();
+        let candidates = backend.candidates(output.row, sampler, banned, Constraint::Ignored)?;
+        let mut token = choose(candidates, uniform)?;
+        // Asking the grammar about one token is cheap, about the whole vocabulary it is not; the
+        // model mostly proposes what the grammar allows anyway.
+        if !backend.admits(sampler, token) {
+            let candidates =
+                backend.candidates(output.row, sampler, banned, Constraint::Applied)?;
+            token = choose(candidates, uniform)?;
+        }
+        if !scheduler.stop().contains(&token) {
+            backend.accept(sampler, token);
+        }
+        Ok(token)
+    }
+
+    /// Shares the times of a step among its documents by their rows.
+    fn charge(&mut self, plan: &StepPlan, decode: Duration, sampling: Duration, other: Duration) {
+        for feed in &plan.feeds {
+            let Some(usage) = self.scheduler.usage_mut(feed.document) else { continue };
+            let share = feed.rows as f64 / plan.rows.len() as f64;
+            if feed.prefill {
+                usage.prefill_seconds += decode.as_secs_f64() * share;
+            } else {
+                usage.decode_seconds += decode.as_secs_f64() * share;
+            }
+            usage.sampling_seconds += sampling.as_secs_f64() * share;
+            usage.other_seconds += other.as_secs_f64() * share;
+        }
+    }
+
+    fn report(&mut self, events: Vec<Event>, emit: &mut dyn FnMut(Event)) {
+        for event in events {
+            if let Event::DocumentEnded { document, .. } = &event {
+                self.samplers.remove(document);
+            }
+            self.reports.pass(event, emit);
+        }
+    }
+}
+
+/// Gathers the text of each document so that it is reported in fewer, larger events.
+#[derive(Debug)]
+struct Reports {
+    interval: Duration,
+    held: BTreeMap<DocumentId, HeldText>,
+}
+
+#[derive(Debug, Default)]
+struct HeldText {
+    reported: Option<Instant>,
+    section: usize,
+    text: String,
+    tokens: Vec<Token>,
+    words: u32,
+}
+
+impl Reports {
+    /// Emits `event`, unless it is text that can still wait.
+    fn pass(&mut self, event: Event, emit: &mut dyn FnMut(Event)) {
+        let document = event.document();
+        let Event::Text { section, text, tokens, words, .. } = event else {
+            self.release(document, emit);
+            if matches!(event, Event::DocumentEnded { .. }) {
+                self.held.remove(&document);
+            }
+            emit(event);
+            return;
+        };
+        let held = self.held.entry(document).or_default();
+        held.section = section;
+        held.text.push_str(&text);
+        held.tokens.extend(tokens);
+        held.words = words;
+        if held.reported.is_none_or(|reported| reported.elapsed() >= self.interval) {
+            self.release(document, emit);
+        }
+    }
+
+    fn release(&mut self, document: DocumentId, emit: &mut dyn FnMut(Event)) {
+        let Some(held) = self.held.get_mut(&document) else { return };
+        if held.tokens.is_empty() {
+            return;
+        }
+        held.reported = Some(Instant::now());
+        emit(Event::Text {
+            document,
+            section: held.section,
+            text: std::mem::take(&mut held.text),
+            tokens: std::mem::take(&mut held.tokens),
+            words: held.words,
+        });
+    }
+}

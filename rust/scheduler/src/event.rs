@@ -1,0 +1,168 @@
+//! What the engine tells the outside, in the order in which it happened.
+
+use crate::backend::{DecodeError, SampleError, Token};
+
+/// Number of a document; a later one has a higher number.
+pub type DocumentId = u32;
+
+/// Why a section ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndReason {
+    /// The model ended its turn.
+    EndOfTurn,
+    /// The model began the next section's heading, which was cut off.
+    NextHeading,
+    /// The section's token limit was reached; the text may stop in the middle of a sentence.
+    TokenLimit,
+}
+
+impl EndReason {
+    /// The name that crosses into Python and JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EndOfTurn => "end_of_turn",
+            Self::NextHeading => "next_heading",
+            Self::TokenLimit => "token_limit",
+        }
+    }
+}
+
+/// Why a document ended before it was whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The evaluation failed.
+    Decode(DecodeError),
+    /// No token could be chosen.
+    Sample(SampleError),
+    /// Somebody asked for it.
+    Cancelled,
+}
+
+impl Fault {
+    /// The name that crosses into Python and JSON.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Decode(DecodeError::NoRoom { .. }) => "no_room",
+            Self::Decode(DecodeError::Aborted) => "aborted",
+            Self::Decode(DecodeError::InvalidBatch { .. }) => "invalid_batch",
+            Self::Decode(DecodeError::Failed { .. }) => "decode_failed",
+            Self::Sample(SampleError::NoLogits { .. }) => "no_logits",
+            Self::Sample(SampleError::NotFinite { .. }) => "not_finite",
+            Self::Sample(SampleError::NoCandidates) => "no_candidates",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// One sentence for a person.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::Decode(error) => error.to_string(),
+            Self::Sample(error) => error.to_string(),
+            Self::Cancelled => "the document was cancelled".to_owned(),
+        }
+    }
+}
+
+/// Tokens and time that a document took.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Usage {
+    /// Prompt tokens evaluated.
+    pub tokens_read: u64,
+    /// Those of `tokens_read` that had been evaluated or sampled before.
+    pub tokens_reread: u64,
+    /// Prompt tokens that were not evaluated since their KV was still there, summed over sections.
+    pub tokens_reused: u64,
+    /// Tokens sampled for the text.
+    pub tokens_written: u64,
+    /// Seconds in `decode` for prompt tokens.
+    pub prefill_seconds: f64,
+    /// Seconds in `decode` for sampled tokens.
+    pub decode_seconds: f64,
+    /// Seconds in the samplers.
+    pub sampling_seconds: f64,
+    /// Seconds of the engine's other work.
+    pub other_seconds: f64,
+}
+
+/// Something that happened to a document.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Prompt tokens of a section were read.
+    Prefill {
+        /// The document.
+        document: DocumentId,
+        /// The section whose prompt it is.
+        section: usize,
+        /// Tokens read so far.
+        done: usize,
+        /// Tokens to read.
+        total: usize,
+    },
+    /// A section begins, or goes on with what an earlier process wrote.
+    SectionStarted {
+        /// The document.
+        document: DocumentId,
+        /// The section.
+        section: usize,
+        /// Text that it already has.
+        text: String,
+        /// Words of that text.
+        words: u32,
+    },
+    /// More text. It may lag behind the tokens while a line could still become a heading.
+    Text {
+        /// The document.
+        document: DocumentId,
+        /// The section.
+        section: usize,
+        /// The new text.
+        text: String,
+        /// Tokens sampled since the last event.
+        tokens: Vec<Token>,
+        /// Words of the section so far, the reader's count.
+        words: u32,
+    },
+    /// A section is finished.
+    SectionEnded {
+        /// The document.
+        document: DocumentId,
+        /// The section.
+        section: usize,
+        /// Text that had been held back.
+        text: String,
+        /// Tokens sampled since the last event.
+        tokens: Vec<Token>,
+        /// Sampled tokens of the section that stay, counted from its first.
+        kept: usize,
+        /// Why it ended.
+        reason: EndReason,
+        /// Words of the section, the reader's count.
+        words: u32,
+    },
+    /// A document is finished, or failed.
+    DocumentEnded {
+        /// The document.
+        document: DocumentId,
+        /// `None` for a whole document.
+        fault: Option<Fault>,
+        /// What it took.
+        usage: Usage,
+    },
+}
+
+impl Event {
+    /// The document that the event is about.
+    #[must_use]
+    pub fn document(&self) -> DocumentId {
+        match self {
+            Self::Prefill { document, .. }
+            | Self::SectionStarted { document, .. }
+            | Self::Text { document, .. }
+            | Self::SectionEnded { document, .. }
+            | Self::DocumentEnded { document, .. } => *document,
+        }
+    }
+}
