@@ -219,14 +219,22 @@ class Engine:
     @staticmethod
     def fake(
         *,
-        script: str,
+        answers: Sequence[tuple[str, str]] = (),
+        faults: Sequence[tuple[int, str]] = (),
         batch_tokens: int = 64,
         sequences: int = 4,
         cells: int = 65536,
-        faults: Sequence[tuple[int, str]] = (),
         step_seconds: float = 0.0,
     ) -> Engine:
-        """An engine on the fake backend, for tests (see :mod:`longwriter_edge.testing`)."""
+        """An engine on the fake backend, for tests (see :mod:`longwriter_edge.testing`).
+
+        Its tokens are bytes, and 256 (end of turn), 257 (user) and 258 (assistant).
+
+        Args:
+            answers: Needle and answer; the needle that stands last in the user's turn decides. Without one, made-up prose.
+            faults: Number of the evaluation and name: "no_room", "aborted", "invalid_batch", "failed", "nan" or "panic".
+            step_seconds: How long each evaluation takes.
+        """
     def add(self, document: Document) -> int:
         """Queues a document and returns its number.
 

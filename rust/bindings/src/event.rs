@@ -1,0 +1,85 @@
+//! `Event` and `Usage`: what the engine reports, as Python objects.
+
+use longwriter_scheduler::backend::Token;
+use longwriter_scheduler::event::{DocumentId, Event, Fault, Usage};
+use pyo3::prelude::*;
+
+/// Tokens and seconds that a document took.
+#[pyclass(name = "Usage", module = "longwriter_edge._core", frozen, get_all, skip_from_py_object)]
+#[derive(Clone)]
+pub(crate) struct PyUsage {
+    tokens_read: u64,
+    tokens_reread: u64,
+    tokens_reused: u64,
+    tokens_written: u64,
+    prefill_seconds: f64,
+    decode_seconds: f64,
+    sampling_seconds: f64,
+    other_seconds: f64,
+}
+
+impl From<Usage> for PyUsage {
+    fn from(usage: Usage) -> Self {
+        Self {
+            tokens_read: usage.tokens_read,
+            tokens_reread: usage.tokens_reread,
+            tokens_reused: usage.tokens_reused,
+            tokens_written: usage.tokens_written,
+            prefill_seconds: usage.prefill_seconds,
+            decode_seconds: usage.decode_seconds,
+            sampling_seconds: usage.sampling_seconds,
+            other_seconds: usage.other_seconds,
+        }
+    }
+}
+
+/// What the engine reports.
+#[pyclass(name = "Event", module = "longwriter_edge._core", frozen, skip_from_py_object)]
+pub(crate) enum PyEvent {
+    Prefill { document: DocumentId, section: usize, done: usize, total: usize },
+    SectionStarted { document: DocumentId, section: usize, text: String, words: u32 },
+    Text { document: DocumentId, section: usize, text: String, tokens: Vec<Token>, words: u32 },
+    SectionEnded {
+        document: DocumentId,
+        section: usize,
+        text: String,
+        tokens: Vec<Token>,
+        kept: usize,
+        reason: &'static str,
+        words: u32,
+    },
+    DocumentEnded {
+        document: DocumentId,
+        fault: Option<&'static str>,
+        message: String,
+        usage: Py<PyUsage>,
+    },
+    EngineFailed { message: String },
+}
+
+impl PyEvent {
+    /// The Python form of an engine event.
+    pub(crate) fn new(py: Python<'_>, event: Event) -> PyResult<Self> {
+        Ok(match event {
+            Event::Prefill { document, section, done, total } => {
+                Self::Prefill { document, section, done, total }
+            }
+            Event::SectionStarted { document, section, text, words } => {
+                Self::SectionStarted { document, section, text, words }
+            }
+            Event::Text { document, section, text, tokens, words } => {
+                Self::Text { document, section, text, tokens, words }
+            }
+            Event::SectionEnded { document, section, text, tokens, kept, reason, words } => {
+                let reason = reason.name();
+                Self::SectionEnded { document, section, text, tokens, kept, reason, words }
+            }
+            Event::DocumentEnded { document, fault, usage } => Self::DocumentEnded {
+                document,
+                message: fault.as_ref().map_or_else(String::new, Fault::message),
+                fault: fault.as_ref().map(Fault::name),
+                usage: Py::new(py, PyUsage::from(usage))?,
+            },
+        })
+    }
+}
