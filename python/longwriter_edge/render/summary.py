@@ -1,0 +1,84 @@
+"""The end of a run in a few lines: what came out, what it cost, what ran where."""
+
+from __future__ import annotations
+
+from longwriter_edge.events import RunEnded, RunStarted
+from longwriter_edge.render.progress import Clean, Progress, duration, fraction
+
+#: Names of sections that are cut are listed up to this many.
+_NAMED_SECTIONS = 5
+
+
+def summary_lines(ended: RunEnded, progress: Progress) -> list[str]:
+    """The summary, one string a line, safe for the terminal."""
+    lines = [_outcome(ended, progress)]
+    if ended.error:
+        lines.append(f"Error: {progress.line(ended.error)}")
+    if cut := cut_sections(ended, progress):
+        lines.append(cut)
+    lines += _cost(ended)
+    if progress.started is not None:
+        lines += described(progress.started, progress.line)
+    if ended.output is not None:
+        lines.append(f"Written to: {progress.line(ended.output)}")
+    return lines
+
+
+def described(started: RunStarted, clean: Clean) -> list[str]:
+    """The model and where it runs, as :class:`RunStarted` says it."""
+    return [
+        f"Model: {clean(started.model)}, profile {clean(started.profile)}, layout {clean(started.layout)}",
+        f"Runs on: {clean(started.device)}; context {started.context_tokens:,} tokens; seed {started.seed}",
+    ]
+
+
+def cut_sections(ended: RunEnded, progress: Progress) -> str | None:
+    """Which sections the token limit cut; ``None`` if there are none."""
+    if not ended.unfinished:
+        return None
+    names = []
+    for number in ended.unfinished[:_NAMED_SECTIONS]:
+        title = progress.sections[number].title if number < len(progress.sections) else ""
+        names.append(f'{number + 1} "{title}"' if title else f"{number + 1}")
+    more = len(ended.unfinished) - len(names)
+    if more:
+        names.append(f"{more} more")
+    return f"Cut by the token limit: {', '.join(names)}"
+
+
+def _outcome(ended: RunEnded, progress: Progress) -> str:
+    verb = {"complete": "Done", "failed": "Failed", "interrupted": "Interrupted"}[ended.outcome]
+    finished = sum(section.ended for section in progress.sections)
+    words = f"{ended.words:,} of {ended.target:,} words"
+    if ended.benchmark_words != ended.words:
+        words += f" ({ended.benchmark_words:,} as LongBench-Write counts)"
+    sections = f", {finished} of {len(progress.sections)} sections" if progress.sections else ""
+    return f"{verb} after {duration(ended.wall_seconds)}: {words}{sections}"
+
+
+def _cost(ended: RunEnded) -> list[str]:
+    usage, wall = ended.usage, ended.wall_seconds
+    times = ", ".join(
+        f"{name} {_seconds(seconds)} ({fraction(seconds, wall):.0%})"
+        for name, seconds in (
+            ("prefill", usage.prefill_seconds),
+            ("decode", usage.decode_seconds),
+            ("sampling", usage.sampling_seconds),
+            ("other", usage.other_seconds),
+        )
+    )
+    lines = [
+        f"Tokens: {usage.tokens_written:,} written, {usage.tokens_read:,} read "
+        f"({usage.tokens_reread:,} of them again), {usage.tokens_reused:,} reused",
+        f"Time: {times}",
+    ]
+    if usage.tokens_written and wall > 0:
+        speed = f"Speed: {usage.tokens_written / wall:.1f} tokens/s"
+        if usage.decode_seconds > 0:
+            speed += f", {usage.tokens_written / usage.decode_seconds:.1f} in decode alone"
+        lines.append(speed)
+    return lines
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
