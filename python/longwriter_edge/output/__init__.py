@@ -1,0 +1,6 @@
+"""The output: Markdown that grows in a file, which gets its name when it is whole, or on a stream."""
+
+from longwriter_edge.output.document import DocumentOutput
+from longwriter_edge.output.markdown import render_markdown
+
+__all__ = ["DocumentOutput", "render_markdown"]
