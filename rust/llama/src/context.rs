@@ -1,0 +1,178 @@
+//! One `llama_context`: evaluates batches, cuts sequences, hands out logits.
+//!
+//! llama.cpp ends the whole process on some wrong calls, so everything it would check by aborting is checked
+//! here first.
+
+use std::ptr::NonNull;
+
+use longwriter_scheduler::backend::{DecodeError, Limits, Row, SequenceId};
+
+use crate::api::{Api, Context, Memory};
+use crate::batch::Batch;
+
+/// A context, and how many tokens each of its sequences holds.
+#[derive(Debug)]
+pub(crate) struct DecodeContext {
+    api: Api,
+    context: NonNull<Context>,
+    memory: NonNull<Memory>,
+    limits: Limits,
+    vocabulary_size: usize,
+    batch: Batch,
+    lengths: Vec<u32>,
+    /// Which rows of the last batch have logits.
+    outputs: Vec<bool>,
+}
+
+impl DecodeContext {
+    /// A context whose sequences are empty, or `None` if it has no KV cache.
+    pub(crate) fn new(
+        api: Api,
+        context: NonNull<Context>,
+        limits: Limits,
+        vocabulary_size: usize,
+    ) -> Option<Self> {
+        // SAFETY: the context is alive while the backend exists, as its owner promises.
+        let memory = unsafe { (api.llama_get_memory)(context.as_ptr()) };
+        Some(Self {
+            api,
+            context,
+            memory: NonNull::new(memory)?,
+            limits,
+            vocabulary_size,
+            batch: Batch::new(limits.batch_tokens as usize),
+            lengths: vec![0; limits.sequences as usize],
+            outputs: Vec::new(),
+        })
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Evaluates rows; see [`longwriter_scheduler::backend::Backend::decode`].
+    pub(crate) fn decode(&mut self, rows: &[Row]) -> Result<(), DecodeError> {
+        self.outputs.clear();
+        let lengths = self
+            .check(rows)
+            .map_err(|reason| DecodeError::InvalidBatch { reason })?;
+        let batch = self
+            .batch
+            .fill(rows)
+            .map_err(|reason| DecodeError::InvalidBatch { reason })?;
+        // SAFETY: the context is alive and used by this object alone; the batch points into arrays of
+        // `self.batch` that stay untouched during the call; counts, positions and sequences were checked.
+        let code = unsafe { (self.api.llama_decode)(self.context.as_ptr(), batch) };
+        match code {
+            0 => {
+                self.lengths = lengths;
+                self.outputs.extend(rows.iter().map(|row| row.output));
+                Ok(())
+            }
+            // The codes are documented at llama_decode in llama.h.
+            1 => Err(DecodeError::NoRoom { rows: rows.len() }),
+            -1 => {
+                let reason = "llama.cpp calls it invalid".to_owned();
+                Err(DecodeError::InvalidBatch { reason })
+            }
+            2 => {
+                self.resynchronize();
+                Err(DecodeError::Aborted)
+            }
+            code => {
+                self.resynchronize();
+                Err(DecodeError::Failed { code })
+            }
+        }
+    }
+
+    /// Removes all of a sequence from `position` on.
+    pub(crate) fn truncate(
+        &mut self,
+        sequence: SequenceId,
+        position: u32,
+    ) -> Result<(), DecodeError> {
+        let Some(length) = self.lengths.get_mut(sequence as usize) else {
+            let reason = format!("there is no sequence {sequence}");
+            return Err(DecodeError::InvalidBatch { reason });
+        };
+        if position >= *length {
+            return Ok(());
+        }
+        // Both fit: the length came from positions that did.
+        let (sequence, position) = (sequence as i32, position as i32);
+        // SAFETY: the memory belongs to the context, which is alive and used by this object alone.
+        let removed =
+            unsafe { (self.api.llama_memory_seq_rm)(self.memory.as_ptr(), sequence, position, -1) };
+        if !removed {
+            let reason = format!("sequence {sequence} cannot be cut at {position}");
+            return Err(DecodeError::InvalidBatch { reason });
+        }
+        *length = position as u32;
+        Ok(())
+    }
+
+    /// The logits after a row of the last batch, one for each token of the vocabulary.
+    pub(crate) fn logits(&mut self, row: usize) -> Option<&[f32]> {
+        if !self.outputs.get(row).copied().unwrap_or(false) {
+            return None;
+        }
+        let index = i32::try_from(row).ok()?;
+        // SAFETY: the context is alive and used by this object alone; the row was an output row of the
+        // last batch, which was evaluated without an error.
+        let logits = unsafe { (self.api.llama_get_logits_ith)(self.context.as_ptr(), index) };
+        if logits.is_null() {
+            return None;
+        }
+        // SAFETY: llama.cpp keeps one float for each token of the vocabulary at this address until the next
+        // evaluation, which needs `&mut self`.
+        Some(unsafe { std::slice::from_raw_parts(logits, self.vocabulary_size) })
+    }
+
+    /// The lengths of all sequences after these rows, or what is wrong with them.
+    fn check(&self, rows: &[Row]) -> Result<Vec<u32>, String> {
+        if rows.len() > self.limits.batch_tokens as usize {
+            return Err(format!(
+                "{} rows, at most {}",
+                rows.len(),
+                self.limits.batch_tokens
+            ));
+        }
+        let outputs = rows.iter().filter(|row| row.output).count();
+        if outputs > self.limits.outputs as usize {
+            return Err(format!(
+                "{outputs} output rows, at most {}",
+                self.limits.outputs
+            ));
+        }
+        let mut lengths = self.lengths.clone();
+        for row in rows {
+            if usize::try_from(row.token).is_ok_and(|token| token < self.vocabulary_size) {
+                let Some(length) = lengths.get_mut(row.sequence as usize) else {
+                    return Err(format!("there is no sequence {}", row.sequence));
+                };
+                if row.position != *length {
+                    return Err(format!(
+                        "position {} of sequence {}, which holds {length} tokens",
+                        row.position, row.sequence
+                    ));
+                }
+                *length += 1;
+            } else {
+                return Err(format!("token {} is outside the vocabulary", row.token));
+            }
+        }
+        Ok(lengths)
+    }
+
+    /// Asks how much of each sequence is there, after a failure that may have left parts of a batch.
+    fn resynchronize(&mut self) {
+        for (sequence, length) in (0..).zip(&mut self.lengths) {
+            // SAFETY: the memory belongs to the context, which is alive and used by this object alone; the
+            // sequence is one of its own.
+            let last =
+                unsafe { (self.api.llama_memory_seq_pos_max)(self.memory.as_ptr(), sequence) };
+            *length = u32::try_from(last + 1).unwrap_or(0);
+        }
+    }
+}
