@@ -1,0 +1,221 @@
+//! The text of one section: from the pieces of sampled tokens to clean text that can be streamed.
+//!
+//! Echoes of the prompt at the start are taken out, the heading of another section ends this one, and
+//! nothing is released that might still have to be taken back.
+
+mod decode;
+mod line;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use decode::Decoder;
+use line::{LineRules, Verdict};
+
+use crate::words::{WordCounter, WordCounts};
+
+/// What surrounds the sections of a document: by this echoes and headings are recognised.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The title of each section.
+    pub titles: Vec<String>,
+    /// Texts of the prompt that a section should not repeat at its start: instruction, plan.
+    pub echoes: Vec<String>,
+    /// Whether echoes and headings are looked for at all; without, text is only decoded and trimmed.
+    pub enabled: bool,
+}
+
+/// What came of one token.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pushed {
+    /// Text that is sure now; may be empty.
+    pub text: String,
+    /// Another section's heading began; later tokens are ignored.
+    pub ended: bool,
+}
+
+/// The text of one section while it is sampled. Each token costs time proportional to its piece.
+///
+/// All released text together neither begins nor ends with blanks and has no more than one empty line in a
+/// row.
+#[derive(Debug, Clone)]
+pub struct SectionText {
+    rules: LineRules,
+    decoder: Decoder,
+    counter: WordCounter,
+    /// Tokens pushed so far.
+    tokens: usize,
+    /// The start of the line while its verdict is open; `None` once it is text.
+    held: Option<HeldLine>,
+    /// The rest of the line is an echo that was too long to hold.
+    dropping: bool,
+    /// Blanks that are released when text follows.
+    blanks: String,
+    /// The first token that is part of released text.
+    first_token: Option<usize>,
+    /// The token with which another section's heading begins.
+    cut: Option<usize>,
+}
+
+/// A line whose verdict is open.
+#[derive(Debug, Clone, Default)]
+struct HeldLine {
+    text: String,
+    /// From which byte on the text comes from which token.
+    origins: Vec<(usize, usize)>,
+}
+
+impl HeldLine {
+    /// The token that the byte at `offset` comes from.
+    fn token_at(&self, offset: usize) -> Option<usize> {
+        let after = self.origins.partition_point(|&(start, _)| start <= offset);
+        self.origins[..after].last().map(|&(_, token)| token)
+    }
+}
+
+impl SectionText {
+    /// The empty text of section number `section`, counted from 0.
+    #[must_use]
+    pub fn new(surroundings: Arc<Surroundings>, section: usize) -> Self {
+        Self {
+            rules: LineRules::new(&surroundings, section),
+            decoder: Decoder::default(),
+            counter: WordCounter::default(),
+            tokens: 0,
+            held: Some(HeldLine::default()),
+            dropping: false,
+            blanks: String::new(),
+            first_token: None,
+            cut: None,
+        }
+    }
+
+    /// Adds the piece of one sampled token.
+    pub fn push(&mut self, piece: &[u8]) -> Pushed {
+        if self.cut.is_some() {
+            return Pushed { text: String::new(), ended: true };
+        }
+        let decoded = self.decoder.push(piece);
+        let mut text = String::new();
+        self.tokens += 1;
+        self.add(&decoded, &mut text);
+        self.counter.push(&text);
+        Pushed { text, ended: self.cut.is_some() }
+    }
+
+    /// Ends the section: releases what was held, as far as it is text.
+    pub fn finish(&mut self) -> String {
+        let mut text = String::new();
+        if self.cut.is_none() {
+            let rest = self.decoder.finish();
+            self.add(rest, &mut text);
+            self.decide(true, &mut text);
+        }
+        self.counter.push(&text);
+        text
+    }
+
+    /// Words of the released text.
+    #[must_use]
+    pub fn counts(&self) -> WordCounts {
+        self.counter.counts()
+    }
+
+    /// The tokens of the released text: from the first that was not wholly an echo to the one before another
+    /// section's heading.
+    #[must_use]
+    pub fn kept(&self) -> Range<usize> {
+        let end = self.cut.unwrap_or(self.tokens);
+        self.first_token.unwrap_or(end).min(end)..end
+    }
+
+    /// The token that is being taken in.
+    fn token(&self) -> usize {
+        self.tokens.saturating_sub(1)
+    }
+
+    fn add(&mut self, decoded: &str, released: &mut String) {
+        for line in decoded.split_inclusive('\n') {
+            if self.cut.is_some() {
+                return;
+            }
+            let (body, ends) = match line.strip_suffix('\n') {
+                Some(body) => (body, true),
+                None => (line, false),
+            };
+            let token = self.token();
+            if let Some(held) = &mut self.held {
+                held.origins.push((held.text.len(), token));
+                held.text.push_str(body);
+                self.decide(ends, released);
+            } else if !self.dropping {
+                self.release(body, token, released);
+            }
+            if ends && self.cut.is_none() {
+                self.end_line();
+            }
+        }
+    }
+
+    fn end_line(&mut self) {
+        if self.first_token.is_some() {
+            self.blanks.push('\n');
+        }
+        self.dropping = false;
+        self.held = Some(HeldLine::default());
+    }
+
+    /// Gives the verdict on the held line, if it can be given yet.
+    fn decide(&mut self, complete: bool, released: &mut String) {
+        let Some(held) = self.held.take() else { return };
+        let head = self.first_token.is_none();
+        match self.rules.verdict(&held.text, complete, head) {
+            Verdict::Undecided => self.held = Some(held),
+            Verdict::Echo => self.dropping = !complete,
+            Verdict::NextHeading => {
+                let heading = held.token_at(0).unwrap_or(self.token());
+                self.cut = Some(heading);
+            }
+            Verdict::Text(offset) => {
+                let text = &held.text[offset..];
+                let blank = text.len() - text.trim_start_matches(BLANKS).len();
+                let token = held.token_at(offset + blank).unwrap_or(self.token());
+                self.release(text, token, released);
+            }
+        }
+    }
+
+    /// Releases text of a line, of which the first visible character comes from `token`.
+    fn release(&mut self, text: &str, token: usize, released: &mut String) {
+        let body = text.trim_end_matches(BLANKS);
+        let trailing = &text[body.len()..];
+        if self.first_token.is_none() {
+            let body = body.trim_start_matches(BLANKS);
+            if body.is_empty() {
+                return;
+            }
+            self.first_token = Some(token);
+            released.push_str(body);
+        } else if !body.is_empty() {
+            push_blanks(&std::mem::take(&mut self.blanks), released);
+            released.push_str(body);
+        }
+        self.blanks.push_str(trailing);
+    }
+}
+
+/// Blanks that are not released at the edges. The ideographic space is text: it indents paragraphs.
+const BLANKS: [char; 3] = [' ', '\t', '\n'];
+
+/// Adds blanks between text with at most one empty line; an indentation behind the last line end stays.
+fn push_blanks(blanks: &str, released: &mut String) {
+    if blanks.matches('\n').count() > 2 {
+        let indentation = blanks.rsplit('\n').next().unwrap_or_default();
+        released.push_str("\n\n");
+        released.push_str(indentation);
+    } else {
+        released.push_str(blanks);
+    }
+}
