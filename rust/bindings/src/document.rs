@@ -8,7 +8,7 @@ use longwriter_scheduler::text::Surroundings;
 use pyo3::prelude::*;
 
 /// One section to write.
-#[pyclass(name = "Step", module = "longwriter_edge._core", frozen, skip_from_py_object)]
+#[pyclass(name = "Step", module = "longwriter_edge._core", frozen)]
 #[derive(Clone)]
 pub(crate) struct PyStep {
     title: String,
@@ -27,7 +27,16 @@ impl PyStep {
         written: Vec<Token>,
         finished: bool,
     ) -> Self {
-        Self { title, spec: SectionSpec { open, floor_words, max_tokens, written, finished } }
+        Self {
+            title,
+            spec: SectionSpec {
+                open,
+                floor_words,
+                max_tokens,
+                written,
+                finished,
+            },
+        }
     }
 }
 

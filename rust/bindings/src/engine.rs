@@ -65,13 +65,27 @@ impl PyEngine {
         suppressed: Vec<Token>,
         owner: Py<PyAny>,
     ) -> PyResult<Self> {
-        let functions = functions.into_iter().map(|(name, (address, arguments, result))| {
-            (name, FoundFunction { address, arguments, result })
-        });
+        let functions = functions
+            .into_iter()
+            .map(|(name, (address, arguments, result))| {
+                (
+                    name,
+                    FoundFunction {
+                        address,
+                        arguments,
+                        result,
+                    },
+                )
+            });
         let layouts = layouts
             .into_iter()
             .map(|(name, (size, fields))| (name, StructLayout { size, fields }));
-        let limits = Limits { sequences, cells, batch_tokens, outputs: sequences };
+        let limits = Limits {
+            sequences,
+            cells,
+            batch_tokens,
+            outputs: sequences,
+        };
         let config = LlamaConfig {
             functions: functions.collect(),
             layouts: layouts.collect(),
@@ -102,13 +116,27 @@ impl PyEngine {
             .into_iter()
             .map(|(call, name)| match InjectedFault::from_name(&name) {
                 Some(fault) => Ok((call, fault)),
-                None => Err(PyValueError::new_err(format!("there is no fault named {name:?}"))),
+                None => Err(PyValueError::new_err(format!(
+                    "there is no fault named {name:?}"
+                ))),
             })
             .collect::<PyResult<_>>()?;
         let step_time = Duration::try_from_secs_f64(step_seconds)
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        let limits = Limits { sequences, cells, batch_tokens, outputs: sequences };
-        let backend = FakeBackend::new(limits, Script { answers, faults, step_time });
+        let limits = Limits {
+            sequences,
+            cells,
+            batch_tokens,
+            outputs: sequences,
+        };
+        let backend = FakeBackend::new(
+            limits,
+            Script {
+                answers,
+                faults,
+                step_time,
+            },
+        );
         Self::start(backend, vec![fake::END], Duration::ZERO, None)
     }
 
@@ -136,10 +164,15 @@ impl PyEngine {
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
         let deadline = Instant::now() + timeout;
         loop {
-            let wait = deadline.saturating_duration_since(Instant::now()).min(SIGNAL_INTERVAL);
+            let wait = deadline
+                .saturating_duration_since(Instant::now())
+                .min(SIGNAL_INTERVAL);
             let messages = py.detach(|| self.state().take(wait))?;
             if !messages.is_empty() || Instant::now() >= deadline {
-                return messages.into_iter().map(|message| convert(py, message)).collect();
+                return messages
+                    .into_iter()
+                    .map(|message| convert(py, message))
+                    .collect();
             }
             py.check_signals()?;
         }
@@ -151,7 +184,12 @@ impl PyEngine {
     /// call returns.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.state().channels = None;
-        while self.state().thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+        while self
+            .state()
+            .thread
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished())
+        {
             py.check_signals()?;
             py.detach(|| thread::sleep(Duration::from_millis(2)));
         }
@@ -191,7 +229,10 @@ impl PyEngine {
             owner,
             next_document: 0,
         };
-        Ok(Self { cells: limits.cells, state: Mutex::new(state) })
+        Ok(Self {
+            cells: limits.cells,
+            state: Mutex::new(state),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -224,7 +265,9 @@ impl Drop for PyEngine {
     fn drop(&mut self) {
         let mut state = self.state();
         state.channels = None;
-        let Some(thread) = state.thread.take() else { return };
+        let Some(thread) = state.thread.take() else {
+            return;
+        };
         drop(state);
         let join = || {
             // A panic of the worker was its last message.

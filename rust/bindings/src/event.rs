@@ -5,7 +5,7 @@ use longwriter_scheduler::event::{DocumentId, Event, Fault, Usage};
 use pyo3::prelude::*;
 
 /// Tokens and seconds that a document took.
-#[pyclass(name = "Usage", module = "longwriter_edge._core", frozen, get_all, skip_from_py_object)]
+#[pyclass(name = "Usage", module = "longwriter_edge._core", frozen, get_all)]
 #[derive(Clone)]
 pub(crate) struct PyUsage {
     tokens_read: u64,
@@ -34,50 +34,114 @@ impl From<Usage> for PyUsage {
 }
 
 /// What the engine reports.
-#[pyclass(name = "Event", module = "longwriter_edge._core", frozen, skip_from_py_object)]
+#[pyclass(name = "Event", module = "longwriter_edge._core", frozen)]
 pub(crate) enum PyEvent {
-    Prefill { document: DocumentId, section: usize, done: usize, total: usize },
-    SectionStarted { document: DocumentId, section: usize, text: String, words: u32 },
-    Text { document: DocumentId, section: usize, text: String, tokens: Vec<Token>, words: u32 },
+    Prefill {
+        document: DocumentId,
+        section: usize,
+        done: usize,
+        total: usize,
+    },
+    SectionStarted {
+        document: DocumentId,
+        section: usize,
+        text: String,
+        words: u32,
+    },
+    Text {
+        document: DocumentId,
+        section: usize,
+        text: String,
+        tokens: Vec<Token>,
+        words: u32,
+    },
     SectionEnded {
         document: DocumentId,
         section: usize,
         text: String,
         tokens: Vec<Token>,
         kept: usize,
-        reason: &'static str,
+        reason: String,
         words: u32,
     },
     DocumentEnded {
         document: DocumentId,
-        fault: Option<&'static str>,
+        fault: Option<String>,
         message: String,
         usage: Py<PyUsage>,
     },
-    EngineFailed { message: String },
+    EngineFailed {
+        message: String,
+    },
 }
 
 impl PyEvent {
     /// The Python form of an engine event.
     pub(crate) fn new(py: Python<'_>, event: Event) -> PyResult<Self> {
         Ok(match event {
-            Event::Prefill { document, section, done, total } => {
-                Self::Prefill { document, section, done, total }
+            Event::Prefill {
+                document,
+                section,
+                done,
+                total,
+            } => Self::Prefill {
+                document,
+                section,
+                done,
+                total,
+            },
+            Event::SectionStarted {
+                document,
+                section,
+                text,
+                words,
+            } => Self::SectionStarted {
+                document,
+                section,
+                text,
+                words,
+            },
+            Event::Text {
+                document,
+                section,
+                text,
+                tokens,
+                words,
+            } => Self::Text {
+                document,
+                section,
+                text,
+                tokens,
+                words,
+            },
+            Event::SectionEnded {
+                document,
+                section,
+                text,
+                tokens,
+                kept,
+                reason,
+                words,
+            } => {
+                let reason = reason.name().to_owned();
+                Self::SectionEnded {
+                    document,
+                    section,
+                    text,
+                    tokens,
+                    kept,
+                    reason,
+                    words,
+                }
             }
-            Event::SectionStarted { document, section, text, words } => {
-                Self::SectionStarted { document, section, text, words }
-            }
-            Event::Text { document, section, text, tokens, words } => {
-                Self::Text { document, section, text, tokens, words }
-            }
-            Event::SectionEnded { document, section, text, tokens, kept, reason, words } => {
-                let reason = reason.name();
-                Self::SectionEnded { document, section, text, tokens, kept, reason, words }
-            }
-            Event::DocumentEnded { document, fault, usage } => Self::DocumentEnded {
+            Event::DocumentEnded {
+                document,
+                fault,
+                usage,
+            } => Self::DocumentEnded {
                 document,
                 message: fault.as_ref().map_or_else(String::new, Fault::message),
-                fault: fault.as_ref().map(Fault::name),
+                fault: fault.as_ref().map(|fault| fault.name().to_owned()),
                 usage: Py::new(py, PyUsage::from(usage))?,
             },
         })

@@ -6,7 +6,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 /// Counts of a text.
-#[pyclass(name = "Words", module = "longwriter_edge._core", frozen, get_all, skip_from_py_object)]
+#[pyclass(name = "Words", module = "longwriter_edge._core", frozen, get_all)]
 #[derive(Clone)]
 pub(crate) struct PyWords {
     reader: u32,
@@ -17,11 +17,14 @@ pub(crate) struct PyWords {
 #[pyfunction]
 pub(crate) fn count_words(text: &str) -> PyWords {
     let counts = words::count(text);
-    PyWords { reader: counts.reader, benchmark: counts.benchmark }
+    PyWords {
+        reader: counts.reader,
+        benchmark: counts.benchmark,
+    }
 }
 
 /// One section of a plan.
-#[pyclass(name = "PlanSection", module = "longwriter_edge._core", frozen, skip_from_py_object)]
+#[pyclass(name = "PlanSection", module = "longwriter_edge._core", frozen)]
 #[derive(Clone)]
 pub(crate) struct PyPlanSection(PlanSection);
 
@@ -30,7 +33,12 @@ impl PyPlanSection {
     #[new]
     #[pyo3(signature = (title, point, words = None))]
     fn new(title: String, point: String, words: Option<u32>) -> Self {
-        Self(PlanSection { title, point, words, repeats: None })
+        Self(PlanSection {
+            title,
+            point,
+            words,
+            repeats: None,
+        })
     }
 
     #[getter]
@@ -69,7 +77,9 @@ impl PyPlan {
     /// A plan from any format that people and models write.
     #[staticmethod]
     fn parse(py: Python<'_>, text: &str) -> PyResult<Self> {
-        py.detach(|| Plan::parse(text)).map(Self).map_err(value_error)
+        py.detach(|| Plan::parse(text))
+            .map(Self)
+            .map_err(value_error)
     }
 
     /// The same sections with targets that sum to `total`.
@@ -107,7 +117,10 @@ impl PyPlan {
 #[pyfunction]
 pub(crate) fn plan_grammar(fewest: usize, most: usize, language: &str) -> PyResult<String> {
     if fewest == 0 || fewest > most || most > plan::MAX_SECTIONS {
-        let message = format!("a plan has 1 to {} sections, not {fewest} to {most}", plan::MAX_SECTIONS);
+        let message = format!(
+            "a plan has 1 to {} sections, not {fewest} to {most}",
+            plan::MAX_SECTIONS
+        );
         return Err(PyValueError::new_err(message));
     }
     Ok(plan::grammar(fewest, most, parse_language(language)?))
@@ -117,7 +130,9 @@ fn parse_language(code: &str) -> PyResult<Language> {
     match code {
         "en" => Ok(Language::English),
         "zh" => Ok(Language::Chinese),
-        other => Err(PyValueError::new_err(format!("the language is \"en\" or \"zh\", not {other:?}"))),
+        other => Err(PyValueError::new_err(format!(
+            "the language is \"en\" or \"zh\", not {other:?}"
+        ))),
     }
 }
 

@@ -51,24 +51,26 @@ impl Worker {
     {
         let (commands, inbox) = mpsc::channel();
         let (outbox, messages) = mpsc::sync_channel(EVENTS_IN_FLIGHT);
-        let thread = thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || {
-            // The engine is dropped with the closure whatever happens, so nothing sees it broken.
-            let run = AssertUnwindSafe(|| run(engine, &inbox, &outbox));
-            if let Err(panic) = panic::catch_unwind(run) {
-                // If nobody listens any more, nobody wants to know.
-                let _ = outbox.send(Message::Failed(panic_message(panic.as_ref())));
-            }
-        })?;
-        Ok(Self { commands, messages, thread })
+        let thread = thread::Builder::new()
+            .name(THREAD_NAME.to_owned())
+            .spawn(move || {
+                // The engine is dropped with the closure whatever happens, so nothing sees it broken.
+                let run = AssertUnwindSafe(|| run(engine, &inbox, &outbox));
+                if let Err(panic) = panic::catch_unwind(run) {
+                    // If nobody listens any more, nobody wants to know.
+                    let _ = outbox.send(Message::Failed(panic_message(panic.as_ref())));
+                }
+            })?;
+        Ok(Self {
+            commands,
+            messages,
+            thread,
+        })
     }
 }
 
 /// Runs until one of the channels is closed.
-fn run<B: Backend>(
-    mut engine: Engine<B>,
-    inbox: &Receiver<Command>,
-    outbox: &SyncSender<Message>,
-) {
+fn run<B: Backend>(mut engine: Engine<B>, inbox: &Receiver<Command>, outbox: &SyncSender<Message>) {
     let mut listening = true;
     while listening {
         let command = if engine.is_idle() {

@@ -111,13 +111,15 @@ impl DocumentSpec {
     /// KV cells that the document needs at most, while its last section is at its token limit.
     #[must_use]
     pub fn reserve(&self) -> u64 {
-        let longest = |section: &SectionSpec| (section.max_tokens as usize).max(section.written.len());
+        let longest =
+            |section: &SectionSpec| (section.max_tokens as usize).max(section.written.len());
         let opens = self.sections.iter().map(|section| section.open.len());
         let (separators, opens) = match &self.layout {
             Layout::Turns => (0, opens.sum::<usize>()),
-            Layout::Paper { separator } => {
-                (separator.len() * self.sections.len(), opens.max().unwrap_or(0))
-            }
+            Layout::Paper { separator } => (
+                separator.len() * self.sections.len(),
+                opens.max().unwrap_or(0),
+            ),
         };
         let written: usize = self.sections.iter().map(longest).sum();
         (self.prefix.len() + opens + written + separators) as u64
@@ -132,7 +134,9 @@ impl DocumentSpec {
             return Err(SpecError::NoSections);
         }
         if self.sections.len() > MAX_SECTIONS {
-            return Err(SpecError::TooManySections { found: self.sections.len() });
+            return Err(SpecError::TooManySections {
+                found: self.sections.len(),
+            });
         }
         let mut unfinished = false;
         for (section, spec) in self.sections.iter().enumerate() {
@@ -185,7 +189,12 @@ impl Replay {
         vocabulary: &impl Vocabulary,
     ) -> Self {
         let text = SectionText::new(Arc::clone(surroundings), number);
-        let mut replay = Self { text, released: String::new(), sampled: 0, ended: false };
+        let mut replay = Self {
+            text,
+            released: String::new(),
+            sampled: 0,
+            ended: false,
+        };
         for &token in &section.written {
             let pushed = replay.text.push(vocabulary.piece(token));
             replay.released.push_str(&pushed.text);
@@ -270,14 +279,23 @@ impl Document {
 
     /// Whether the pending tokens are one sampled token, as opposed to a prompt.
     pub(crate) fn is_decoding(&self) -> bool {
-        let sampled = self.writing.as_ref().is_some_and(|writing| writing.sampled > 0);
+        let sampled = self
+            .writing
+            .as_ref()
+            .is_some_and(|writing| writing.sampled > 0);
         sampled && self.transcript.pending().len() == 1
     }
 
     /// Whether tokens that end a turn are banned now.
     pub(crate) fn is_below_floor(&self) -> bool {
-        let floor = self.spec.sections.get(self.section).map_or(0, |section| section.floor_words);
-        self.writing.as_ref().is_some_and(|writing| writing.text.counts().reader < floor)
+        let floor = self
+            .spec
+            .sections
+            .get(self.section)
+            .map_or(0, |section| section.floor_words);
+        self.writing
+            .as_ref()
+            .is_some_and(|writing| writing.text.counts().reader < floor)
     }
 
     /// Where the next token's random draw stands.
@@ -300,7 +318,9 @@ impl Document {
         prompt.then(|| Event::Prefill {
             document: self.id,
             section: self.section,
-            done: writing.to_read.saturating_sub(self.transcript.pending().len()),
+            done: writing
+                .to_read
+                .saturating_sub(self.transcript.pending().len()),
             total: writing.to_read,
         })
     }
@@ -330,7 +350,9 @@ impl Document {
         events: &mut Vec<Event>,
     ) {
         let limit = self.spec.sections[self.section].max_tokens;
-        let Some(writing) = &mut self.writing else { return };
+        let Some(writing) = &mut self.writing else {
+            return;
+        };
         self.transcript.append(&[token]);
         self.history.push(token);
         self.usage.tokens_written += 1;
@@ -356,7 +378,13 @@ impl Document {
 
     /// Ends the section since the model ended its turn.
     pub(crate) fn end_turn(&mut self, vocabulary: &impl Vocabulary, events: &mut Vec<Event>) {
-        self.end_section(EndReason::EndOfTurn, String::new(), Vec::new(), vocabulary, events);
+        self.end_section(
+            EndReason::EndOfTurn,
+            String::new(),
+            Vec::new(),
+            vocabulary,
+            events,
+        );
     }
 
     fn end_section(
@@ -505,7 +533,10 @@ impl Document {
             return Err(format!("document {}: nothing left to evaluate", self.id));
         }
         if transcript.len() as u64 > self.spec.reserve() {
-            return Err(format!("document {}: more tokens than were reserved", self.id));
+            return Err(format!(
+                "document {}: more tokens than were reserved",
+                self.id
+            ));
         }
         Ok(())
     }

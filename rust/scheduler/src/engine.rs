@@ -32,7 +32,10 @@ impl<B: Backend> Engine<B> {
             backend,
             scheduler,
             samplers: BTreeMap::new(),
-            reports: Reports { interval: report_interval, held: BTreeMap::new() },
+            reports: Reports {
+                interval: report_interval,
+                held: BTreeMap::new(),
+            },
         }
     }
 
@@ -80,7 +83,11 @@ impl<B: Backend> Engine<B> {
         let decode_time = decoding.elapsed();
         let sampling = Instant::now();
         let samples = match decode {
-            Ok(()) => plan.outputs.iter().map(|output| self.sample(output)).collect(),
+            Ok(()) => plan
+                .outputs
+                .iter()
+                .map(|output| self.sample(output))
+                .collect(),
             Err(_) => Vec::new(),
         };
         let sampling_time = sampling.elapsed();
@@ -88,7 +95,9 @@ impl<B: Backend> Engine<B> {
         let other_time = started.elapsed() - decode_time - sampling_time;
         self.charge(&plan, decode_time, sampling_time, other_time);
         let applying = Instant::now();
-        let events = self.scheduler.apply(&plan, StepResult { decode, samples }, &self.backend);
+        let events = self
+            .scheduler
+            .apply(&plan, StepResult { decode, samples }, &self.backend);
         self.report(events, emit);
         self.charge(&plan, Duration::ZERO, Duration::ZERO, applying.elapsed());
     }
@@ -112,12 +121,18 @@ impl<B: Backend> Engine<B> {
             let sampler = backend.open_sampler(output.chain, scheduler.history(output.document));
             (output.section, sampler)
         };
-        let (section, sampler) =
-            self.samplers.entry(output.document).or_insert_with(|| open(backend));
+        let (section, sampler) = self
+            .samplers
+            .entry(output.document)
+            .or_insert_with(|| open(backend));
         if *section != output.section {
             (*section, *sampler) = open(backend);
         }
-        let banned = if output.ban_stop { scheduler.stop() } else { &[] };
+        let banned = if output.ban_stop {
+            scheduler.stop()
+        } else {
+            &[]
+        };
         let uniform = output.key.uniform();
         let candidates = backend.candidates(output.row, sampler, banned, Constraint::Ignored)?;
         let mut token = choose(candidates, uniform)?;
@@ -137,7 +152,9 @@ impl<B: Backend> Engine<B> {
     /// Shares the times of a step among its documents by their rows.
     fn charge(&mut self, plan: &StepPlan, decode: Duration, sampling: Duration, other: Duration) {
         for feed in &plan.feeds {
-            let Some(usage) = self.scheduler.usage_mut(feed.document) else { continue };
+            let Some(usage) = self.scheduler.usage_mut(feed.document) else {
+                continue;
+            };
             let share = feed.rows as f64 / plan.rows.len() as f64;
             if feed.prefill {
                 usage.prefill_seconds += decode.as_secs_f64() * share;
@@ -179,7 +196,14 @@ impl Reports {
     /// Emits `event`, unless it is text that can still wait.
     fn pass(&mut self, event: Event, emit: &mut dyn FnMut(Event)) {
         let document = event.document();
-        let Event::Text { section, text, tokens, words, .. } = event else {
+        let Event::Text {
+            section,
+            text,
+            tokens,
+            words,
+            ..
+        } = event
+        else {
             self.release(document, emit);
             if matches!(event, Event::DocumentEnded { .. }) {
                 self.held.remove(&document);
@@ -192,13 +216,18 @@ impl Reports {
         held.text.push_str(&text);
         held.tokens.extend(tokens);
         held.words = words;
-        if held.reported.is_none_or(|reported| reported.elapsed() >= self.interval) {
+        if held
+            .reported
+            .is_none_or(|reported| reported.elapsed() >= self.interval)
+        {
             self.release(document, emit);
         }
     }
 
     fn release(&mut self, document: DocumentId, emit: &mut dyn FnMut(Event)) {
-        let Some(held) = self.held.get_mut(&document) else { return };
+        let Some(held) = self.held.get_mut(&document) else {
+            return;
+        };
         if held.tokens.is_empty() {
             return;
         }

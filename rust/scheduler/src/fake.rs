@@ -124,7 +124,11 @@ impl FakeBackend {
 
     fn check(&self, rows: &[Row]) -> Result<(), String> {
         if rows.is_empty() || rows.len() > self.limits.batch_tokens as usize {
-            return Err(format!("{} rows of {}", rows.len(), self.limits.batch_tokens));
+            return Err(format!(
+                "{} rows of {}",
+                rows.len(),
+                self.limits.batch_tokens
+            ));
         }
         let outputs = rows.iter().filter(|row| row.output).count();
         if outputs > self.limits.outputs as usize {
@@ -149,8 +153,10 @@ impl FakeBackend {
     /// Fills in the candidates for the token after a sequence's first `length` tokens.
     fn offer(&mut self, sequence: SequenceId, length: usize) {
         let tokens = &self.cache[sequence as usize][..length];
-        let answer_start =
-            tokens.iter().rposition(|&token| token == ASSISTANT).map_or(0, |place| place + 1);
+        let answer_start = tokens
+            .iter()
+            .rposition(|&token| token == ASSISTANT)
+            .map_or(0, |place| place + 1);
         let (prompt, answered) = tokens.split_at(answer_start);
         let question_start = prompt.iter().rposition(|&token| token == USER).unwrap_or(0);
         let scripted = self.script.answer(&bytes(&prompt[question_start..]));
@@ -167,7 +173,10 @@ impl FakeBackend {
         }
         self.candidates = offered
             .into_iter()
-            .map(|(token, logit)| Candidate { token, logit: if self.nan { f32::NAN } else { logit } })
+            .map(|(token, logit)| Candidate {
+                token,
+                logit: if self.nan { f32::NAN } else { logit },
+            })
             .collect();
     }
 }
@@ -191,11 +200,21 @@ const PROSE_BYTES: usize = 240;
 /// A few possible next bytes of made-up prose: lower-case words, sentences, paragraphs. Which ones
 /// depends on all tokens, so text after a changed history differs.
 fn prose(tokens: &[Token], answered: &[u8]) -> Vec<(Token, f32)> {
-    let hash = tokens.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &token| {
-        (hash ^ token as u64).wrapping_mul(0x0100_0000_01b3) // FNV-1a
-    });
-    let word = answered.iter().rev().take_while(|byte| byte.is_ascii_lowercase()).count();
-    let sentence = answered.iter().rev().take_while(|&&byte| byte != b'.').count();
+    let hash = tokens
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &token| {
+            (hash ^ token as u64).wrapping_mul(0x0100_0000_01b3) // FNV-1a
+        });
+    let word = answered
+        .iter()
+        .rev()
+        .take_while(|byte| byte.is_ascii_lowercase())
+        .count();
+    let sentence = answered
+        .iter()
+        .rev()
+        .take_while(|&&byte| byte != b'.')
+        .count();
     if answered.last() == Some(&b'.') {
         return vec![(Token::from(b' '), 1.0), (Token::from(b'\n'), 0.0)];
     }
@@ -211,7 +230,10 @@ fn prose(tokens: &[Token], answered: &[u8]) -> Vec<(Token, f32)> {
 }
 
 fn bytes(tokens: &[Token]) -> Vec<u8> {
-    tokens.iter().filter_map(|&token| u8::try_from(token).ok()).collect()
+    tokens
+        .iter()
+        .filter_map(|&token| u8::try_from(token).ok())
+        .collect()
 }
 
 impl Vocabulary for FakeBackend {
@@ -235,19 +257,27 @@ impl Backend for FakeBackend {
         let call = self.decodes;
         self.decodes += 1;
         std::thread::sleep(self.script.step_time);
-        let fault = self.script.faults.iter().find(|(at, _)| *at == call).map(|(_, fault)| *fault);
+        let fault = self
+            .script
+            .faults
+            .iter()
+            .find(|(at, _)| *at == call)
+            .map(|(_, fault)| *fault);
         self.nan = fault == Some(InjectedFault::Nan);
         match fault {
             Some(InjectedFault::NoRoom) => return Err(DecodeError::NoRoom { rows: rows.len() }),
             Some(InjectedFault::Aborted) => return Err(DecodeError::Aborted),
             Some(InjectedFault::InvalidBatch) => {
-                return Err(DecodeError::InvalidBatch { reason: "injected".to_owned() });
+                return Err(DecodeError::InvalidBatch {
+                    reason: "injected".to_owned(),
+                });
             }
             Some(InjectedFault::Failed) => return Err(DecodeError::Failed { code: -3 }),
             Some(InjectedFault::Panic) => panic!("injected panic"),
             Some(InjectedFault::Nan) | None => {}
         }
-        self.check(rows).map_err(|reason| DecodeError::InvalidBatch { reason })?;
+        self.check(rows)
+            .map_err(|reason| DecodeError::InvalidBatch { reason })?;
         let cached: usize = self.cache.iter().map(Vec::len).sum();
         if cached + rows.len() > self.limits.cells as usize {
             return Err(DecodeError::NoRoom { rows: rows.len() });
@@ -256,7 +286,8 @@ impl Backend for FakeBackend {
         for row in rows {
             let sequence = &mut self.cache[row.sequence as usize];
             sequence.push(row.token);
-            self.rows.push(row.output.then_some((row.sequence, sequence.len())));
+            self.rows
+                .push(row.output.then_some((row.sequence, sequence.len())));
         }
         Ok(())
     }
@@ -285,7 +316,8 @@ impl Backend for FakeBackend {
             return Err(SampleError::NoLogits { row });
         };
         self.offer(sequence, length);
-        self.candidates.retain(|candidate| !banned.contains(&candidate.token));
+        self.candidates
+            .retain(|candidate| !banned.contains(&candidate.token));
         Ok(&self.candidates)
     }
 

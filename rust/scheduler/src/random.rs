@@ -62,7 +62,9 @@ pub fn choose(candidates: &[Candidate], uniform: f64) -> Result<Token, SampleErr
     let mut highest = f32::NEG_INFINITY;
     for candidate in candidates {
         if candidate.logit.is_nan() || candidate.logit == f32::INFINITY {
-            return Err(SampleError::NotFinite { token: candidate.token });
+            return Err(SampleError::NotFinite {
+                token: candidate.token,
+            });
         }
         highest = highest.max(candidate.logit);
     }
@@ -73,7 +75,10 @@ pub fn choose(candidates: &[Candidate], uniform: f64) -> Result<Token, SampleErr
     let target = uniform * candidates.iter().map(weight).sum::<f64>();
     let mut passed = 0.0;
     let mut chosen = None;
-    for candidate in candidates.iter().filter(|candidate| candidate.logit > f32::NEG_INFINITY) {
+    for candidate in candidates
+        .iter()
+        .filter(|candidate| candidate.logit > f32::NEG_INFINITY)
+    {
         passed += weight(candidate);
         // Rounding may leave `passed` just below `target` at the end: the last one then stays.
         chosen = Some(candidate.token);
@@ -89,7 +94,10 @@ mod tests {
     use super::*;
 
     fn candidates(logits: &[f32]) -> Vec<Candidate> {
-        (0..).zip(logits).map(|(token, &logit)| Candidate { token, logit }).collect()
+        (0..)
+            .zip(logits)
+            .map(|(token, &logit)| Candidate { token, logit })
+            .collect()
     }
 
     #[test]
@@ -114,10 +122,19 @@ mod tests {
 
     #[test]
     fn every_part_of_the_key_changes_the_draw() {
-        let key = DrawKey { seed: 1, stream: 2, section: 3, attempt: 4, index: 5 };
+        let key = DrawKey {
+            seed: 1,
+            stream: 2,
+            section: 3,
+            attempt: 4,
+            index: 5,
+        };
         let others = [
             DrawKey { seed: 9, ..key },
-            DrawKey { seed: 1 << 40 | 1, ..key },
+            DrawKey {
+                seed: 1 << 40 | 1,
+                ..key
+            },
             DrawKey { stream: 9, ..key },
             DrawKey { section: 9, ..key },
             DrawKey { attempt: 9, ..key },
@@ -135,7 +152,13 @@ mod tests {
         let draws = 20_000;
         let mut counts = [0_u32; 3];
         for index in 0..draws {
-            let key = DrawKey { seed: 7, stream: 0, section: 0, attempt: 0, index };
+            let key = DrawKey {
+                seed: 7,
+                stream: 0,
+                section: 0,
+                attempt: 0,
+                index,
+            };
             counts[choose(&offered, key.uniform()).unwrap() as usize] += 1;
         }
         assert_eq!(counts[1], 0);

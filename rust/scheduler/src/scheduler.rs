@@ -133,7 +133,10 @@ impl Scheduler {
         spec: DocumentSpec,
         vocabulary: &impl Vocabulary,
     ) -> Result<(), SpecError> {
-        assert!(self.newest.is_none_or(|newest| id > newest), "document {id} is not a new number");
+        assert!(
+            self.newest.is_none_or(|newest| id > newest),
+            "document {id} is not a new number"
+        );
         spec.validate(self.limits.cells)?;
         self.newest = Some(id);
         let (document, events) = Document::new(id, spec, vocabulary);
@@ -159,12 +162,16 @@ impl Scheduler {
     /// Sampled tokens of a running document's text, oldest first.
     #[must_use]
     pub fn history(&self, id: DocumentId) -> &[Token] {
-        self.running.get(&id).map_or(&[], |running| running.document.history())
+        self.running
+            .get(&id)
+            .map_or(&[], |running| running.document.history())
     }
 
     /// The counters of a running document, for the times that only the engine knows.
     pub fn usage_mut(&mut self, id: DocumentId) -> Option<&mut Usage> {
-        self.running.get_mut(&id).map(|running| running.document.usage_mut())
+        self.running
+            .get_mut(&id)
+            .map(|running| running.document.usage_mut())
     }
 
     /// Gives waiting documents their sequences, as many as there is room for, strictly in order.
@@ -173,8 +180,12 @@ impl Scheduler {
         while let Some((id, document, _)) = self.waiting.front() {
             let id = *id;
             // `add` has checked that it fits into an empty cache, so into u32.
-            let Some(sequence) = self.slots.acquire(document.spec().reserve() as u32) else { break };
-            let Some((_, document, written)) = self.waiting.pop_front() else { break };
+            let Some(sequence) = self.slots.acquire(document.spec().reserve() as u32) else {
+                break;
+            };
+            let Some((_, document, written)) = self.waiting.pop_front() else {
+                break;
+            };
             let complete = document.is_complete();
             events.extend(written);
             self.running.insert(id, Running { sequence, document });
@@ -190,7 +201,10 @@ impl Scheduler {
         for running in self.running.values_mut() {
             if running.document.take_cache_cut() {
                 let position = running.document.transcript().cached() as u32;
-                self.trims.push(Trim { sequence: running.sequence, position });
+                self.trims.push(Trim {
+                    sequence: running.sequence,
+                    position,
+                });
             }
         }
         std::mem::take(&mut self.trims)
@@ -198,7 +212,11 @@ impl Scheduler {
 
     /// Notes that the cache lost all of a sequence; its document is read again.
     pub fn forget(&mut self, sequence: SequenceId) {
-        for running in self.running.values_mut().filter(|running| running.sequence == sequence) {
+        for running in self
+            .running
+            .values_mut()
+            .filter(|running| running.sequence == sequence)
+        {
             running.document.forget_cache();
         }
     }
@@ -208,8 +226,10 @@ impl Scheduler {
     pub fn schedule(&self) -> StepPlan {
         let mut plan = StepPlan::default();
         let mut budget = self.limits.batch_tokens as usize;
-        let (writers, readers): (Vec<_>, Vec<_>) =
-            self.running.iter().partition(|(_, running)| running.document.is_decoding());
+        let (writers, readers): (Vec<_>, Vec<_>) = self
+            .running
+            .iter()
+            .partition(|(_, running)| running.document.is_decoding());
         for (&id, running) in writers.into_iter().chain(readers) {
             let count = running.document.transcript().pending().len().min(budget);
             if count == 0 {
@@ -234,7 +254,11 @@ impl Scheduler {
         if let Err(error) = result.decode {
             return self.apply_failure(plan, error);
         }
-        assert_eq!(result.samples.len(), plan.outputs.len(), "one sample for each output");
+        assert_eq!(
+            result.samples.len(),
+            plan.outputs.len(),
+            "one sample for each output"
+        );
         let mut events = Vec::new();
         for feed in &plan.feeds {
             if let Some(running) = self.running.get_mut(&feed.document) {
@@ -242,7 +266,9 @@ impl Scheduler {
             }
         }
         for (output, sample) in plan.outputs.iter().zip(result.samples) {
-            let Some(running) = self.running.get_mut(&output.document) else { continue };
+            let Some(running) = self.running.get_mut(&output.document) else {
+                continue;
+            };
             match sample {
                 Ok(token) if self.stop.contains(&token) => {
                     running.document.end_turn(vocabulary, &mut events);
@@ -265,21 +291,30 @@ impl Scheduler {
         let hurt: Vec<_> = match error {
             // The cache is as it was, so one document less makes room for the others. The youngest
             // has the least to lose.
-            DecodeError::NoRoom { .. } => {
-                plan.feeds.iter().map(|feed| feed.document).max().into_iter().collect()
-            }
+            DecodeError::NoRoom { .. } => plan
+                .feeds
+                .iter()
+                .map(|feed| feed.document)
+                .max()
+                .into_iter()
+                .collect(),
             DecodeError::Aborted
             | DecodeError::InvalidBatch { .. }
             | DecodeError::Failed { .. } => plan.feeds.iter().map(|feed| feed.document).collect(),
         };
-        hurt.into_iter().filter_map(|id| self.end(id, Some(Fault::Decode(error.clone())))).collect()
+        hurt.into_iter()
+            .filter_map(|id| self.end(id, Some(Fault::Decode(error.clone()))))
+            .collect()
     }
 
     /// Takes a running document out and frees its sequence.
     fn end(&mut self, id: DocumentId, fault: Option<Fault>) -> Option<Event> {
         let Running { sequence, document } = self.running.remove(&id)?;
         self.slots.release(sequence);
-        self.trims.push(Trim { sequence, position: 0 });
+        self.trims.push(Trim {
+            sequence,
+            position: 0,
+        });
         Some(ended(id, &document, fault))
     }
 
@@ -288,15 +323,27 @@ impl Scheduler {
     /// # Errors
     /// The broken rule, in words.
     pub fn check_integrity(&self) -> Result<(), String> {
-        let mut held: Vec<_> = self.running.values().map(|running| running.sequence).collect();
+        let mut held: Vec<_> = self
+            .running
+            .values()
+            .map(|running| running.sequence)
+            .collect();
         held.sort_unstable();
         if !held.iter().copied().eq(self.slots.held()) {
-            return Err(format!("documents hold {held:?}, not the sequences given out"));
+            return Err(format!(
+                "documents hold {held:?}, not the sequences given out"
+            ));
         }
-        let promised: u64 =
-            self.running.values().map(|running| running.document.spec().reserve()).sum();
+        let promised: u64 = self
+            .running
+            .values()
+            .map(|running| running.document.spec().reserve())
+            .sum();
         if promised > u64::from(self.slots.cells()) {
-            return Err(format!("{promised} cells promised of {}", self.slots.cells()));
+            return Err(format!(
+                "{promised} cells promised of {}",
+                self.slots.cells()
+            ));
         }
         for running in self.running.values() {
             running.document.check_integrity()?;
@@ -321,7 +368,11 @@ fn feed(plan: &mut StepPlan, id: DocumentId, running: &Running, count: usize) {
             output: last && offset + 1 == count,
         });
     }
-    plan.feeds.push(Feed { document: id, rows: count, prefill: !document.is_decoding() });
+    plan.feeds.push(Feed {
+        document: id,
+        rows: count,
+        prefill: !document.is_decoding(),
+    });
     if last {
         plan.outputs.push(Output {
             row: plan.rows.len() - 1,
@@ -335,5 +386,9 @@ fn feed(plan: &mut StepPlan, id: DocumentId, running: &Running, count: usize) {
 }
 
 fn ended(id: DocumentId, document: &Document, fault: Option<Fault>) -> Event {
-    Event::DocumentEnded { document: id, fault, usage: document.usage() }
+    Event::DocumentEnded {
+        document: id,
+        fault,
+        usage: document.usage(),
+    }
 }

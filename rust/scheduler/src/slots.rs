@@ -19,7 +19,11 @@ impl Slots {
     /// All of `sequences` free, with `cells` cells between them.
     #[must_use]
     pub fn new(sequences: u32, cells: u32) -> Self {
-        Self { cells, free: (0..sequences).collect(), reserved: BTreeMap::new() }
+        Self {
+            cells,
+            free: (0..sequences).collect(),
+            reserved: BTreeMap::new(),
+        }
     }
 
     /// Cells in all.

@@ -95,14 +95,20 @@ impl SectionText {
     /// Adds the piece of one sampled token.
     pub fn push(&mut self, piece: &[u8]) -> Pushed {
         if self.cut.is_some() {
-            return Pushed { text: String::new(), ended: true };
+            return Pushed {
+                text: String::new(),
+                ended: true,
+            };
         }
         let decoded = self.decoder.push(piece);
         let mut text = String::new();
         self.tokens += 1;
         self.add(&decoded, &mut text);
         self.counter.push(&text);
-        Pushed { text, ended: self.cut.is_some() }
+        Pushed {
+            text,
+            ended: self.cut.is_some(),
+        }
     }
 
     /// Ends the section: releases what was held, as far as it is text.

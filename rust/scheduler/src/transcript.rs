@@ -76,7 +76,11 @@ impl Transcript {
     /// # Panics
     /// If sealed tokens would be lost.
     pub fn truncate(&mut self, length: usize) -> bool {
-        assert!(length >= self.sealed, "{length} would break the seal at {}", self.sealed);
+        assert!(
+            length >= self.sealed,
+            "{length} would break the seal at {}",
+            self.sealed
+        );
         self.tokens.truncate(length);
         let cut = self.cached > self.tokens.len();
         self.cached = self.cached.min(self.tokens.len());
@@ -88,7 +92,11 @@ impl Transcript {
     /// # Panics
     /// If fewer are pending.
     pub fn mark_cached(&mut self, count: usize) {
-        assert!(count <= self.pending().len(), "{count} of {}", self.pending().len());
+        assert!(
+            count <= self.pending().len(),
+            "{count} of {}",
+            self.pending().len()
+        );
         self.cached += count;
     }
 

@@ -54,7 +54,10 @@ impl WordCounter {
     #[must_use]
     pub fn counts(&self) -> WordCounts {
         let open = u32::from(self.run == Some(true));
-        WordCounts { benchmark: self.counts.benchmark + open, ..self.counts }
+        WordCounts {
+            benchmark: self.counts.benchmark + open,
+            ..self.counts
+        }
     }
 
     fn push_benchmark(&mut self, character: char) {
@@ -112,7 +115,10 @@ fn is_transparent(character: char) -> bool {
 }
 
 fn is_joiner(character: char) -> bool {
-    matches!(character, '\'' | '\u{2019}' | '-' | '\u{2010}' | '\u{2011}' | '.' | ',' | '_')
+    matches!(
+        character,
+        '\'' | '\u{2019}' | '-' | '\u{2010}' | '\u{2011}' | '.' | ',' | '_'
+    )
 }
 
 /// Whether `joiner` between two characters keeps them in one word: "don't", "well-kept", "3.14",

@@ -12,7 +12,9 @@ use proptest::prelude::*;
 /// A document whose text depends on `number` and on everything that it was shown.
 fn numbered(number: u32, sections: usize, in_paper: bool) -> DocumentSpec {
     let layout = if in_paper { paper() } else { Layout::Turns };
-    let steps = (0..sections).map(|step| section(&format!("free {number} {step}"), 90)).collect();
+    let steps = (0..sections)
+        .map(|step| section(&format!("free {number} {step}"), 90))
+        .collect();
     let mut spec = document(layout, steps);
     spec.stream = number;
     spec
@@ -140,14 +142,21 @@ fn writers_go_first_and_prompts_fill_the_rest_of_the_budget() {
     let mut engine = engine(limits(3, 4000, 10), Script::default());
     engine.add(0, numbered(0, 1, false)).unwrap();
     let mut recorder = Recorder::default();
-    while recorder.documents.get(&0).is_none_or(|record| record.sections[&0].tokens.len() < 2) {
+    while recorder
+        .documents
+        .get(&0)
+        .is_none_or(|record| record.sections[&0].tokens.len() < 2)
+    {
         engine.step(&mut |event| recorder.take(event));
     }
     engine.add(1, numbered(1, 1, false)).unwrap();
     engine.step(&mut |event| recorder.take(event));
     let plan = engine.scheduler().schedule();
-    let feeds: Vec<_> =
-        plan.feeds.iter().map(|feed| (feed.document, feed.rows, feed.prefill)).collect();
+    let feeds: Vec<_> = plan
+        .feeds
+        .iter()
+        .map(|feed| (feed.document, feed.rows, feed.prefill))
+        .collect();
     assert_eq!(feeds, [(0, 1, false), (1, 9, true)]);
 }
 
@@ -163,13 +172,21 @@ fn documents_wait_in_order_until_their_whole_length_fits() {
     engine.step(&mut |event| recorder.take(event));
     assert_eq!(recorder.documents.keys().copied().collect::<Vec<_>>(), [0]);
     run(&mut engine, &mut recorder);
-    assert!(recorder.documents.values().all(|record| record.ends == [None]));
+    assert!(
+        recorder
+            .documents
+            .values()
+            .all(|record| record.ends == [None])
+    );
 }
 
 #[test]
 fn a_fault_in_one_section_leaves_the_others_alone() {
     // Both documents are read in evaluation 0; no room in evaluation 5 ends the younger one.
-    let script = Script { faults: vec![(5, InjectedFault::NoRoom)], ..Script::default() };
+    let script = Script {
+        faults: vec![(5, InjectedFault::NoRoom)],
+        ..Script::default()
+    };
     let mut engine = engine(limits(2, 4000, 128), script);
     engine.add(0, numbered(0, 2, false)).unwrap();
     engine.add(1, numbered(1, 2, false)).unwrap();
@@ -178,8 +195,14 @@ fn a_fault_in_one_section_leaves_the_others_alone() {
     let alone = write(numbered(0, 2, false), Script::default());
     assert_eq!(recorder.documents[&0].texts(), alone.texts());
     assert_eq!(recorder.documents[&0].ends, [None]);
-    assert_eq!(recorder.documents[&1].ends[0].as_ref().map(Fault::name), Some("no_room"));
-    assert!(!recorder.documents[&1].sections[&0].tokens.is_empty(), "its text is kept");
+    assert_eq!(
+        recorder.documents[&1].ends[0].as_ref().map(Fault::name),
+        Some("no_room")
+    );
+    assert!(
+        !recorder.documents[&1].sections[&0].tokens.is_empty(),
+        "its text is kept"
+    );
 }
 
 #[test]

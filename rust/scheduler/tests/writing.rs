@@ -20,16 +20,33 @@ const SEA: &[(&str, &str)] = &[
 ];
 
 fn three_sections(layout: Layout) -> longwriter_scheduler::document::DocumentSpec {
-    document(layout, (0..3).map(|number| section(&format!("step {number}"), 200)).collect())
+    document(
+        layout,
+        (0..3)
+            .map(|number| section(&format!("step {number}"), 200))
+            .collect(),
+    )
 }
 
 #[test]
 fn sections_are_written_in_order_with_both_layouts() {
     for layout in [Layout::Turns, paper()] {
         let record = write(three_sections(layout), answers(SEA));
-        assert_eq!(record.texts(), ["The sea is wide.", "Ships cross it.", "At night it is dark."]);
+        assert_eq!(
+            record.texts(),
+            [
+                "The sea is wide.",
+                "Ships cross it.",
+                "At night it is dark."
+            ]
+        );
         assert_eq!(record.order, [0, 1, 2]);
-        assert!(record.sections.values().all(|told| told.ended == [EndReason::EndOfTurn]));
+        assert!(
+            record
+                .sections
+                .values()
+                .all(|told| told.ended == [EndReason::EndOfTurn])
+        );
         assert_eq!(record.ends, [None]);
     }
 }
@@ -51,7 +68,10 @@ fn paper_reads_the_last_section_again_and_no_more() {
     let record = write(spec, answers(SEA));
     let again = "The sea is wide.".len() + "Ships cross it.".len();
     assert_eq!(record.usage.tokens_reread, again as u64);
-    assert_eq!(record.usage.tokens_read, (prompts + again + 2 * "\n\n".len()) as u64);
+    assert_eq!(
+        record.usage.tokens_read,
+        (prompts + again + 2 * "\n\n".len()) as u64
+    );
 }
 
 #[test]
@@ -82,7 +102,10 @@ fn the_cache_holds_what_the_model_should_see() {
 #[test]
 fn a_label_is_removed_and_the_next_heading_ends_the_section() {
     let said = [
-        ("step 0", "Paragraph 1: The sea is wide.\n\nParagraph 2: Ships cross it."),
+        (
+            "step 0",
+            "Paragraph 1: The sea is wide.\n\nParagraph 2: Ships cross it.",
+        ),
         ("step 1", "Ships cross it."),
     ];
     for layout in [Layout::Turns, paper()] {
@@ -95,7 +118,10 @@ fn a_label_is_removed_and_the_next_heading_ends_the_section() {
 
 #[test]
 fn a_model_that_cannot_drop_a_part_of_a_sequence_writes_the_same_text() {
-    let said = [("step 0", "The sea is wide.\n\nParagraph 2: Ships"), ("step 1", "Ships cross it.")];
+    let said = [
+        ("step 0", "The sea is wide.\n\nParagraph 2: Ships"),
+        ("step 1", "Ships cross it."),
+    ];
     let sections = vec![section("step 0", 200), section("step 1", 200)];
     let backend = FakeBackend::new(limits(1, 4096, 16), answers(&said)).recurrent();
     let mut engine = Engine::new(backend, vec![END], Duration::ZERO);
@@ -104,7 +130,10 @@ fn a_model_that_cannot_drop_a_part_of_a_sequence_writes_the_same_text() {
     run(&mut engine, &mut recorder);
     let record = &recorder.documents[&0];
     assert_eq!(record.texts(), ["The sea is wide.", "Ships cross it."]);
-    assert!(record.usage.tokens_reread > 0, "the lost cache is read again and counted");
+    assert!(
+        record.usage.tokens_reread > 0,
+        "the lost cache is read again and counted"
+    );
 }
 
 #[test]
@@ -150,13 +179,18 @@ fn each_fault_has_its_name_and_keeps_the_text() {
         (InjectedFault::Nan, "not_finite"),
     ];
     for (fault, name) in cases {
-        let script = Script { faults: vec![(8, fault)], ..answers(SEA) };
+        let script = Script {
+            faults: vec![(8, fault)],
+            ..answers(SEA)
+        };
         let mut engine = engine(limits(1, 4096, 64), script);
         engine.add(0, three_sections(Layout::Turns)).unwrap();
         let mut recorder = Recorder::default();
         run(&mut engine, &mut recorder);
         let record = &recorder.documents[&0];
-        let [Some(found)] = record.ends.as_slice() else { panic!("{:?}", record.ends) };
+        let [Some(found)] = record.ends.as_slice() else {
+            panic!("{:?}", record.ends)
+        };
         assert_eq!(found.name(), name);
         assert!(!found.message().is_empty());
         assert_eq!(record.sections[&0].text, "The sea");
@@ -170,7 +204,11 @@ fn a_fault_names_what_the_backend_said() {
         Fault::Decode(DecodeError::Failed { code: -3 }).message(),
         "the backend failed with code -3"
     );
-    assert!(Fault::Sample(SampleError::NotFinite { token: 5 }).message().contains("not finite"));
+    assert!(
+        Fault::Sample(SampleError::NotFinite { token: 5 })
+            .message()
+            .contains("not finite")
+    );
 }
 
 #[test]
@@ -178,10 +216,16 @@ fn what_can_never_be_written_is_refused_with_a_reason() {
     let mut engine = engine(limits(1, 100, 16), Script::default());
     let cases = [
         (document(Layout::Turns, vec![]), SpecError::NoSections),
-        (document(Layout::Turns, vec![section("a", 0)]), SpecError::NoTokens { section: 0 }),
+        (
+            document(Layout::Turns, vec![section("a", 0)]),
+            SpecError::NoTokens { section: 0 },
+        ),
         (
             document(Layout::Turns, vec![section("a", 100)]),
-            SpecError::TooLarge { needed: 123, cells: 100 },
+            SpecError::TooLarge {
+                needed: 123,
+                cells: 100,
+            },
         ),
     ];
     for (spec, error) in cases {
@@ -189,10 +233,16 @@ fn what_can_never_be_written_is_refused_with_a_reason() {
     }
     let mut spec = document(Layout::Turns, vec![section("a", 5)]);
     spec.sections[0].open.clear();
-    assert_eq!(engine.add(0, spec), Err(SpecError::EmptyOpen { section: 0 }));
+    assert_eq!(
+        engine.add(0, spec),
+        Err(SpecError::EmptyOpen { section: 0 })
+    );
     let mut spec = document(Layout::Turns, vec![section("a", 5), section("b", 5)]);
     spec.sections[1].finished = true;
-    assert_eq!(engine.add(0, spec), Err(SpecError::OutOfOrder { section: 1 }));
+    assert_eq!(
+        engine.add(0, spec),
+        Err(SpecError::OutOfOrder { section: 1 })
+    );
     assert!(engine.is_idle());
 }
 
@@ -213,7 +263,13 @@ fn progress_of_reading_is_told() {
     let mut seen = Vec::new();
     while !engine.is_idle() {
         engine.step(&mut |event| {
-            if let Event::Prefill { section: 0, done, total, .. } = event {
+            if let Event::Prefill {
+                section: 0,
+                done,
+                total,
+                ..
+            } = event
+            {
                 seen.push((done, total));
             }
         });

@@ -37,7 +37,11 @@ impl Decoder {
 
     /// What is left at the end: U+FFFD for an incomplete character.
     pub(super) fn finish(&mut self) -> &'static str {
-        if std::mem::take(&mut self.partial).is_empty() { "" } else { "\u{fffd}" }
+        if std::mem::take(&mut self.partial).is_empty() {
+            ""
+        } else {
+            "\u{fffd}"
+        }
     }
 
     fn add(&mut self, text: &mut String, decoded: &str) {
@@ -75,18 +79,27 @@ mod tests {
 
     #[test]
     fn a_character_may_be_split_among_tokens() {
-        assert_eq!(decode(&[b"caf\xc3", b"\xa9 \xe7", b"\xbd", b"\x97"]), "café 罗");
+        assert_eq!(
+            decode(&[b"caf\xc3", b"\xa9 \xe7", b"\xbd", b"\x97"]),
+            "café 罗"
+        );
     }
 
     #[test]
     fn invalid_bytes_become_the_replacement_character() {
-        assert_eq!(decode(&[b"a\xffb", b"\xe7\xbd", b"c"]), "a\u{fffd}b\u{fffd}c");
+        assert_eq!(
+            decode(&[b"a\xffb", b"\xe7\xbd", b"c"]),
+            "a\u{fffd}b\u{fffd}c"
+        );
         assert_eq!(decode(&[b"a\xe7\xbd"]), "a\u{fffd}");
     }
 
     #[test]
     fn line_ends_become_one_kind_and_controls_go() {
-        assert_eq!(decode(&[b"a\r", b"\nb\rc\x1b[0m\x00\x07\t"]), "a\nb\nc[0m\t");
+        assert_eq!(
+            decode(&[b"a\r", b"\nb\rc\x1b[0m\x00\x07\t"]),
+            "a\nb\nc[0m\t"
+        );
         assert_eq!(decode(&["x\u{202e}y\u{2066}z\u{feff}".as_bytes()]), "xyz");
         assert_eq!(decode(&["می\u{200c}خواهم".as_bytes()]), "می\u{200c}خواهم");
     }

@@ -39,14 +39,24 @@ pub(super) struct LineRules {
 
 impl LineRules {
     pub(super) fn new(surroundings: &Surroundings, section: usize) -> Self {
-        let mut titles: Vec<String> =
-            surroundings.titles.iter().map(|title| normalise(title)).collect();
-        let own_title =
-            if section < titles.len() { titles.remove(section) } else { String::new() };
-        let other_titles =
-            titles.into_iter().filter(|title| !title.is_empty() && *title != own_title).collect();
+        let mut titles: Vec<String> = surroundings
+            .titles
+            .iter()
+            .map(|title| normalise(title))
+            .collect();
+        let own_title = if section < titles.len() {
+            titles.remove(section)
+        } else {
+            String::new()
+        };
+        let other_titles = titles
+            .into_iter()
+            .filter(|title| !title.is_empty() && *title != own_title)
+            .collect();
         let lines = surroundings.echoes.iter().flat_map(|echo| echo.lines());
-        let echoes = lines.map(normalise).filter(|echo| echo.chars().count() >= SHORTEST_ECHO);
+        let echoes = lines
+            .map(normalise)
+            .filter(|echo| echo.chars().count() >= SHORTEST_ECHO);
         Self {
             enabled: surroundings.enabled,
             number: section as u32 + 1,
@@ -63,7 +73,11 @@ impl LineRules {
             return Verdict::Text(0);
         }
         let long = line.chars().count() > LONGEST_HELD;
-        let verdict = if head { self.at_head(line, complete) } else { self.inside(line, complete) };
+        let verdict = if head {
+            self.at_head(line, complete)
+        } else {
+            self.inside(line, complete)
+        };
         match verdict {
             Verdict::Undecided if complete => Verdict::Text(0),
             // So long a repetition of the prompt is one, whatever its end.
@@ -82,7 +96,11 @@ impl LineRules {
             Label::Possible if !complete => Verdict::Undecided,
             Label::Possible => Verdict::Text(0),
             // A weak label with another number may head a part of this section.
-            Label::Found { number, strong: false, .. } if number != self.number => Verdict::Text(0),
+            Label::Found {
+                number,
+                strong: false,
+                ..
+            } if number != self.number => Verdict::Text(0),
             Label::Found { rest, .. } => {
                 let Some(rest) = after_separator(rest) else {
                     return match (undecorated(rest).is_empty(), complete) {
@@ -108,10 +126,12 @@ impl LineRules {
         let body = normalise(body);
         let fields = ["mainpoint", "title", "wordcount", "要点", "标题", "字数"];
         if complete {
-            let is_field = fields.iter().any(|field| body.starts_with(field)) && line.contains([':', '：']);
+            let is_field =
+                fields.iter().any(|field| body.starts_with(field)) && line.contains([':', '：']);
             let is_echo = |text: &String| {
                 self.echoes.iter().any(|echo| {
-                    echo == text || (text.chars().count() >= SHORTEST_ECHO && echo.starts_with(text))
+                    echo == text
+                        || (text.chars().count() >= SHORTEST_ECHO && echo.starts_with(text))
                 })
             };
             let is_title = !self.own_title.is_empty() && title == self.own_title;
@@ -121,15 +141,28 @@ impl LineRules {
                 || is_echo(&body)
                 || is_echo(&whole)
                 || is_word_count(&body, line);
-            return if echoed { Verdict::Echo } else { Verdict::Text(0) };
+            return if echoed {
+                Verdict::Echo
+            } else {
+                Verdict::Text(0)
+            };
         }
         let begins = |text: &str, of: &str| of.starts_with(text);
         let open = begins(&title, &self.own_title)
-            || self.echoes.iter().any(|echo| begins(&body, echo) || begins(&whole, echo))
-            || fields.iter().any(|field| begins(&body, field) || body.starts_with(field))
+            || self
+                .echoes
+                .iter()
+                .any(|echo| begins(&body, echo) || begins(&whole, echo))
+            || fields
+                .iter()
+                .any(|field| begins(&body, field) || body.starts_with(field))
             || may_be_word_count(&body, line)
             || may_be_number(unnumbered);
-        if open { Verdict::Undecided } else { Verdict::Text(0) }
+        if open {
+            Verdict::Undecided
+        } else {
+            Verdict::Text(0)
+        }
     }
 
     /// After the first text: another section's label or title ends this one.
@@ -138,12 +171,20 @@ impl LineRules {
         let decorated = line.trim_start().starts_with('#') || line.trim_start().starts_with("**");
         match label(body) {
             Label::Possible if !complete => return Verdict::Undecided,
-            Label::Found { number, strong, rest } if self.is_other(number, strong) => {
+            Label::Found {
+                number,
+                strong,
+                rest,
+            } if self.is_other(number, strong) => {
                 if after_separator(rest).is_some() {
                     return Verdict::NextHeading;
                 }
                 if undecorated(rest).is_empty() {
-                    return if complete { Verdict::NextHeading } else { Verdict::Undecided };
+                    return if complete {
+                        Verdict::NextHeading
+                    } else {
+                        Verdict::Undecided
+                    };
                 }
             }
             _ => {}
@@ -158,20 +199,32 @@ impl LineRules {
         };
         if complete {
             let ends = self.other_titles.iter().any(matches);
-            return if ends { Verdict::NextHeading } else { Verdict::Text(0) };
+            return if ends {
+                Verdict::NextHeading
+            } else {
+                Verdict::Text(0)
+            };
         }
         let open = self
             .other_titles
             .iter()
             .any(|other| other.starts_with(&title) || other.starts_with(&whole))
             || may_be_number(body);
-        if open { Verdict::Undecided } else { Verdict::Text(0) }
+        if open {
+            Verdict::Undecided
+        } else {
+            Verdict::Text(0)
+        }
     }
 
     /// Whether a label begins another section. "Paragraph" and "Section" are the plan's own words; a weaker
     /// one, such as "Part", may head a part of this section and has to be the very next.
     fn is_other(&self, number: u32, strong: bool) -> bool {
-        if strong { number != self.number } else { number == self.number + 1 }
+        if strong {
+            number != self.number
+        } else {
+            number == self.number + 1
+        }
     }
 }
 
@@ -180,7 +233,11 @@ enum Label<'line> {
     None,
     /// The line so far could become one.
     Possible,
-    Found { number: u32, strong: bool, rest: &'line str },
+    Found {
+        number: u32,
+        strong: bool,
+        rest: &'line str,
+    },
 }
 
 /// Words before a number, and whether they are the plan's own.
@@ -196,8 +253,13 @@ const LABEL_WORDS: [(&str, bool); 9] = [
     ("步骤", false),
 ];
 /// What follows the number in a label that begins with "第"; longer ones first.
-const COUNTERS: [(&str, bool); 5] =
-    [("段落", true), ("段", true), ("节", true), ("章", false), ("部分", false)];
+const COUNTERS: [(&str, bool); 5] = [
+    ("段落", true),
+    ("段", true),
+    ("节", true),
+    ("章", false),
+    ("部分", false),
+];
 
 fn label(body: &str) -> Label<'_> {
     if body.is_empty() {
@@ -215,14 +277,22 @@ fn label(body: &str) -> Label<'_> {
                     return Label::Possible;
                 }
                 return match leading_number(spaced) {
-                    Some((number, rest)) => Label::Found { number, strong, rest },
+                    Some((number, rest)) => Label::Found {
+                        number,
+                        strong,
+                        rest,
+                    },
                     None => Label::None,
                 };
             }
             Err(is_start) => possible |= is_start,
         }
     }
-    if possible { Label::Possible } else { Label::None }
+    if possible {
+        Label::Possible
+    } else {
+        Label::None
+    }
 }
 
 fn counted_label(counted: &str) -> Label<'_> {
@@ -230,15 +300,28 @@ fn counted_label(counted: &str) -> Label<'_> {
     if spaced.is_empty() {
         return Label::Possible;
     }
-    let Some((number, rest)) = leading_number(spaced) else { return Label::None };
+    let Some((number, rest)) = leading_number(spaced) else {
+        return Label::None;
+    };
     let rest = rest.trim_start();
     if rest.is_empty() {
         return Label::Possible;
     }
-    let found = COUNTERS.iter().find_map(|(counter, strong)| Some((rest.strip_prefix(counter)?, *strong)));
+    let found = COUNTERS
+        .iter()
+        .find_map(|(counter, strong)| Some((rest.strip_prefix(counter)?, *strong)));
     match found {
-        Some((rest, strong)) => Label::Found { number, strong, rest },
-        None if COUNTERS.iter().any(|(counter, _)| counter.starts_with(rest)) => Label::Possible,
+        Some((rest, strong)) => Label::Found {
+            number,
+            strong,
+            rest,
+        },
+        None if COUNTERS
+            .iter()
+            .any(|(counter, _)| counter.starts_with(rest)) =>
+        {
+            Label::Possible
+        }
         None => Label::None,
     }
 }
@@ -248,7 +331,9 @@ fn strip_prefix_ignoring_case<'text>(text: &'text str, prefix: &str) -> Result<&
     match text.get(..prefix.len()) {
         Some(start) if start.eq_ignore_ascii_case(prefix) => Ok(&text[prefix.len()..]),
         _ => {
-            let is_start = prefix.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text));
+            let is_start = prefix
+                .get(..text.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(text));
             Err(is_start)
         }
     }
@@ -270,7 +355,9 @@ const NUMERALS: &str = "〇一二三四五六七八九十";
 fn chinese_number(numerals: &str) -> u32 {
     let value = |numeral: char| NUMERALS.chars().position(|c| c == numeral).unwrap_or(0) as u32;
     match numerals.split_once('十') {
-        None => numerals.chars().fold(0, |number, numeral| number * 10 + value(numeral)),
+        None => numerals
+            .chars()
+            .fold(0, |number, numeral| number * 10 + value(numeral)),
         Some((tens, ones)) => {
             let tens = tens.chars().last().map_or(1, value);
             tens * 10 + ones.chars().next().map_or(0, value)
@@ -312,12 +399,15 @@ fn is_word_count(normalised: &str, line: &str) -> bool {
     let rest = normalised.trim_start_matches(|c: char| c.is_ascii_digit());
     rest.len() < normalised.len()
         && matches!(rest, "words" | "word" | "字")
-        && line.trim_start_matches(is_decoration).starts_with(['(', '（', '['])
+        && line
+            .trim_start_matches(is_decoration)
+            .starts_with(['(', '（', '['])
 }
 
 fn may_be_word_count(normalised: &str, line: &str) -> bool {
     let rest = normalised.trim_start_matches(|c: char| c.is_ascii_digit());
-    line.trim_start_matches(is_decoration).starts_with(['(', '（', '['])
+    line.trim_start_matches(is_decoration)
+        .starts_with(['(', '（', '['])
         && ("words".starts_with(rest) || "字".starts_with(rest))
 }
 
@@ -327,10 +417,16 @@ fn undecorated(line: &str) -> &str {
 }
 
 fn is_decoration(character: char) -> bool {
-    matches!(character, '#' | '*' | '_' | '>' | '`' | '"' | '“' | '”' | ' ' | '\t' | '\u{3000}')
+    matches!(
+        character,
+        '#' | '*' | '_' | '>' | '`' | '"' | '“' | '”' | ' ' | '\t' | '\u{3000}'
+    )
 }
 
 /// Letters and digits alone, in lower case: what makes two lines the same to a reader.
 fn normalise(text: &str) -> String {
-    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    text.chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
 }

@@ -82,7 +82,11 @@ fn labels_titles_and_echoes_at_the_start_are_taken_out() {
         "# Wars and Treaties\n\nParagraph 2: ",
         "\n\n  ",
     ] {
-        assert_eq!(text_of(&format!("{head}Rome fought.")), "Rome fought.", "{head:?}");
+        assert_eq!(
+            text_of(&format!("{head}Rome fought.")),
+            "Rome fought.",
+            "{head:?}"
+        );
     }
 }
 
@@ -115,7 +119,11 @@ fn the_heading_of_another_section_ends_the_text() {
         let (text, ended, kept) = write(&pieces);
         assert_eq!(text, "Rome fought.", "{next:?}");
         assert!(ended, "{next:?}");
-        assert_eq!(kept, 0..14, "{next:?}: the two line ends stay, the heading goes");
+        assert_eq!(
+            kept,
+            0..14,
+            "{next:?}: the two line ends stay, the heading goes"
+        );
     }
 }
 
@@ -156,7 +164,10 @@ fn a_line_that_could_be_a_heading_waits_until_it_cannot() {
 
 #[test]
 fn at_most_one_empty_line_and_no_blanks_at_the_edges() {
-    assert_eq!(text_of("  \n\nRome  \n\n\n\n  fought. \n\n"), "Rome\n\n  fought.");
+    assert_eq!(
+        text_of("  \n\nRome  \n\n\n\n  fought. \n\n"),
+        "Rome\n\n  fought."
+    );
 }
 
 #[test]
@@ -178,16 +189,39 @@ fn a_long_echo_is_dropped_to_its_end() {
 
 #[test]
 fn without_rules_everything_passes() {
-    let around = Surroundings { enabled: false, ..Surroundings::default() };
+    let around = Surroundings {
+        enabled: false,
+        ..Surroundings::default()
+    };
     let mut section = SectionText::new(Arc::new(around), 0);
     let pushed = section.push(b"Title: The Sea\nParagraph 1 - x\nParagraph 2 - y");
-    assert_eq!(pushed.text, "Title: The Sea\nParagraph 1 - x\nParagraph 2 - y");
+    assert_eq!(
+        pushed.text,
+        "Title: The Sea\nParagraph 1 - x\nParagraph 2 - y"
+    );
 }
 
 fn model_text() -> impl Strategy<Value = String> {
     let parts = prop::sample::select(vec![
-        "Paragraph 2: ", "Paragraph 3", ":", "\n", "\n\n", "Daily Life", "## ", "Wars and Treaties",
-        "Rome fought. ", "a", " ", "第2段", "罗马", "\u{1b}[0m", "\r\n", "é", "(200 words)", "**", "3. ",
+        "Paragraph 2: ",
+        "Paragraph 3",
+        ":",
+        "\n",
+        "\n\n",
+        "Daily Life",
+        "## ",
+        "Wars and Treaties",
+        "Rome fought. ",
+        "a",
+        " ",
+        "第2段",
+        "罗马",
+        "\u{1b}[0m",
+        "\r\n",
+        "é",
+        "(200 words)",
+        "**",
+        "3. ",
     ]);
     prop::collection::vec(parts, 0..24).prop_map(|parts| parts.concat())
 }

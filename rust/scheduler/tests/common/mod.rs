@@ -12,24 +12,30 @@ use longwriter_scheduler::fake::{ASSISTANT, END, FakeBackend, Script, USER};
 use longwriter_scheduler::text::Surroundings;
 
 /// The tokens of a text in the fake's vocabulary.
-pub fn tokens(text: &str) -> Vec<Token> {
+pub(crate) fn tokens(text: &str) -> Vec<Token> {
     text.bytes().map(Token::from).collect()
 }
 
 /// What is read before a section: the end of the last turn, the user's turn, the assistant's opening.
-pub fn open(step: &str) -> Vec<Token> {
+pub(crate) fn open(step: &str) -> Vec<Token> {
     [vec![USER], tokens(step), vec![ASSISTANT]].concat()
 }
 
 /// A section that is asked for by `step`.
-pub fn section(step: &str, max_tokens: u32) -> SectionSpec {
-    SectionSpec { open: open(step), max_tokens, ..SectionSpec::default() }
+pub(crate) fn section(step: &str, max_tokens: u32) -> SectionSpec {
+    SectionSpec {
+        open: open(step),
+        max_tokens,
+        ..SectionSpec::default()
+    }
 }
 
 /// A document with sections titled "Title 0", "Title 1", ...
-pub fn document(layout: Layout, sections: Vec<SectionSpec>) -> DocumentSpec {
+pub(crate) fn document(layout: Layout, sections: Vec<SectionSpec>) -> DocumentSpec {
     let surroundings = Surroundings {
-        titles: (0..sections.len()).map(|number| format!("Title {number}")).collect(),
+        titles: (0..sections.len())
+            .map(|number| format!("Title {number}"))
+            .collect(),
         echoes: Vec::new(),
         enabled: true,
     };
@@ -45,55 +51,68 @@ pub fn document(layout: Layout, sections: Vec<SectionSpec>) -> DocumentSpec {
     }
 }
 
-pub fn paper() -> Layout {
-    Layout::Paper { separator: tokens("\n\n") }
+pub(crate) fn paper() -> Layout {
+    Layout::Paper {
+        separator: tokens("\n\n"),
+    }
 }
 
-pub fn limits(sequences: u32, cells: u32, batch_tokens: u32) -> Limits {
-    Limits { sequences, cells, batch_tokens, outputs: sequences }
+pub(crate) fn limits(sequences: u32, cells: u32, batch_tokens: u32) -> Limits {
+    Limits {
+        sequences,
+        cells,
+        batch_tokens,
+        outputs: sequences,
+    }
 }
 
-pub fn answers(pairs: &[(&str, &str)]) -> Script {
+pub(crate) fn answers(pairs: &[(&str, &str)]) -> Script {
     let owned = |(needle, answer): &(&str, &str)| ((*needle).to_owned(), (*answer).to_owned());
-    Script { answers: pairs.iter().map(owned).collect(), ..Script::default() }
+    Script {
+        answers: pairs.iter().map(owned).collect(),
+        ..Script::default()
+    }
 }
 
-pub fn engine(limits: Limits, script: Script) -> Engine<FakeBackend> {
+pub(crate) fn engine(limits: Limits, script: Script) -> Engine<FakeBackend> {
     Engine::new(FakeBackend::new(limits, script), vec![END], Duration::ZERO)
 }
 
 /// One section as its events told it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Told {
-    pub text: String,
-    pub tokens: Vec<Token>,
-    pub started: usize,
-    pub ended: Vec<EndReason>,
+pub(crate) struct Told {
+    pub(crate) text: String,
+    pub(crate) tokens: Vec<Token>,
+    pub(crate) started: usize,
+    pub(crate) ended: Vec<EndReason>,
 }
 
 /// Everything that the events told of one document.
 #[derive(Debug, Clone, Default)]
-pub struct Record {
-    pub sections: BTreeMap<usize, Told>,
-    pub order: Vec<usize>,
-    pub ends: Vec<Option<Fault>>,
-    pub usage: Usage,
+pub(crate) struct Record {
+    pub(crate) sections: BTreeMap<usize, Told>,
+    pub(crate) order: Vec<usize>,
+    pub(crate) ends: Vec<Option<Fault>>,
+    pub(crate) usage: Usage,
 }
 
 impl Record {
-    pub fn texts(&self) -> Vec<&str> {
-        self.sections.values().map(|section| section.text.as_str()).collect()
+    pub(crate) fn texts(&self) -> Vec<&str> {
+        self.sections
+            .values()
+            .map(|section| section.text.as_str())
+            .collect()
     }
 }
 
 /// The records of all documents.
 #[derive(Debug, Default)]
-pub struct Recorder {
-    pub documents: BTreeMap<DocumentId, Record>,
+pub(crate) struct Recorder {
+    pub(crate) documents: BTreeMap<DocumentId, Record>,
 }
 
 impl Recorder {
-    pub fn take(&mut self, event: Event) {
+    pub(crate) fn take(&mut self, event: Event) {
         let record = self.documents.entry(event.document()).or_default();
         match event {
             Event::Prefill { done, total, .. } => assert!(done <= total, "{done} of {total}"),
@@ -102,12 +121,24 @@ impl Recorder {
                 told.started += 1;
                 told.text.push_str(&text);
             }
-            Event::Text { section, text, tokens, .. } => {
+            Event::Text {
+                section,
+                text,
+                tokens,
+                ..
+            } => {
                 let told = record.sections.entry(section).or_default();
                 told.text.push_str(&text);
                 told.tokens.extend(tokens);
             }
-            Event::SectionEnded { section, text, tokens, kept, reason, .. } => {
+            Event::SectionEnded {
+                section,
+                text,
+                tokens,
+                kept,
+                reason,
+                ..
+            } => {
                 let told = record.sections.entry(section).or_default();
                 told.text.push_str(&text);
                 told.tokens.extend(tokens);
@@ -124,7 +155,7 @@ impl Recorder {
 }
 
 /// Runs until nothing is left to do, checking the scheduler after every step.
-pub fn run(engine: &mut Engine<FakeBackend>, recorder: &mut Recorder) {
+pub(crate) fn run(engine: &mut Engine<FakeBackend>, recorder: &mut Recorder) {
     for _ in 0..100_000 {
         if engine.is_idle() {
             return;
@@ -136,7 +167,7 @@ pub fn run(engine: &mut Engine<FakeBackend>, recorder: &mut Recorder) {
 }
 
 /// The record of one document that is written alone.
-pub fn write(spec: DocumentSpec, script: Script) -> Record {
+pub(crate) fn write(spec: DocumentSpec, script: Script) -> Record {
     let mut engine = engine(limits(1, 1 << 20, 32), script);
     engine.add(0, spec).unwrap();
     let mut recorder = Recorder::default();

@@ -1,0 +1,224 @@
+"""Options that several commands share, and what is made of them."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+
+import click
+
+from longwriter_edge.errors import InputError
+
+if TYPE_CHECKING:
+    from longwriter_edge.model import Model
+    from longwriter_edge.request import Layout, WriteRequest
+    from longwriter_edge.settings import SamplingSettings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_SAMPLING_OPTIONS = {
+    "temperature": (float, "Sampling temperature; 0 always takes the likeliest token."),
+    "top_k": (int, "Keep the K likeliest tokens; 0 keeps all."),
+    "top_p": (float, "Keep the likeliest tokens with this share of the probability."),
+    "min_p": (float, "Keep tokens with at least this share of the likeliest one's probability."),
+    "repeat_penalty": (float, "Classic repetition penalty; 1 is off, which long prose needs."),
+    "dry_multiplier": (float, "Strength of the DRY repetition sampler; 0 is off."),
+    "xtc_probability": (float, "Chance of the XTC sampler; 0 is off."),
+    "xtc_threshold": (float, "Probability from which XTC may leave a token out."),
+}
+
+
+def _all(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+def instruction_options() -> Callable[[Command], Command]:
+    """The instruction and what is wanted."""
+    return _all(
+        click.argument("instruction", required=False),
+        click.option(
+            "-f",
+            "--file",
+            "instruction_file",
+            type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+            help="Read the instruction from a file; - is standard input.",
+        ),
+        click.option(
+            "-w", "--words", type=int, help="Total words. Default: what the instruction says, else 2000."
+        ),
+        click.option("--sections", type=int, help="Exact number of sections to plan."),
+        click.option(
+            "--prompts",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Directory of files that replace the built-in prompts.",
+        ),
+        click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Seed of all random draws."),
+    )
+
+
+def model_options() -> Callable[[Command], Command]:
+    """The model and where it runs."""
+    return _all(
+        click.option(
+            "-m",
+            "--model",
+            "model_path",
+            type=click.Path(path_type=Path),
+            help="GGUF file. Default: $LONGWRITER_EDGE_MODEL, else the demo model if it is installed.",
+        ),
+        click.option("--gpu-layers", type=int, help="Layers on the GPU. Default: all where there is one."),
+        click.option("--threads", type=int, help="CPU threads. Default: one a physical core."),
+    )
+
+
+def format_options() -> Callable[[Command], Command]:
+    """The prompt format and the samplers."""
+    sampling = [
+        click.option(f"--{name.replace('_', '-')}", name, type=kind, help=text)
+        for name, (kind, text) in _SAMPLING_OPTIONS.items()
+    ]
+    return _all(
+        click.option("--profile", help="Prompt format. Default: chosen by the model's metadata."),
+        *sampling,
+    )
+
+
+def display_options() -> Callable[[Command], Command]:
+    """What is shown."""
+    return _all(
+        click.option("--json", "as_json", is_flag=True, help="One event a line on stdout, nothing else there."),
+        click.option("-q", "--quiet", is_flag=True, help="Show warnings and errors only."),
+    )
+
+
+def store_option() -> Callable[[Command], Command]:
+    """Where runs are kept."""
+    return click.option(
+        "--store",
+        "store_path",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="File that keeps the runs. Default: $LONGWRITER_EDGE_STORE, else one in the user's data directory.",
+    )
+
+
+class RequestOptions(TypedDict):
+    """The options of :func:`instruction_options` and :func:`format_options` as click passes them."""
+
+    instruction: str | None
+    instruction_file: Path | None
+    words: int | None
+    sections: int | None
+    prompts: Path | None
+    seed: int | None
+    profile: str | None
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    repeat_penalty: float | None
+    dry_multiplier: float | None
+    xtc_probability: float | None
+    xtc_threshold: float | None
+
+
+def read_instruction(instruction: str | None, file: Path | None) -> str:
+    """The instruction from the argument, a file or standard input.
+
+    Raises:
+        click.UsageError: none or two were given.
+        InputError: the file cannot be read, or the instruction is empty.
+    """
+    if instruction is not None and file is not None:
+        raise click.UsageError("Give the instruction as an argument or with --file, not both.")
+    if instruction is not None:
+        text = instruction
+    elif file is not None and str(file) != "-":
+        text = read_text(file)
+    elif file is not None or not sys.stdin.isatty():
+        try:
+            text = sys.stdin.buffer.read().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InputError(f"the instruction on standard input is not UTF-8: {error}") from error
+    else:
+        raise click.UsageError("Say what to write, as an argument, with --file, or on standard input.")
+    if not text.strip():
+        raise InputError("the instruction is empty", hint="say what to write")
+    return text.strip()
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that the user named.
+
+    Raises:
+        InputError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+
+
+def make_request(model: Model, options: RequestOptions, instruction: str, layout: Layout | None) -> WriteRequest:
+    """The request that the options describe.
+
+    Raises:
+        InputError: a number is out of range.
+    """
+    from longwriter_edge.instruction import check_words, words_asked
+    from longwriter_edge.request import DEFAULT_WORDS, WriteRequest
+
+    words = options["words"]
+    if words is None:
+        words = words_asked(instruction) or DEFAULT_WORDS
+    check_words(words)
+    sections = options["sections"]
+    if sections is not None and not 1 <= sections <= 200:
+        raise InputError(f"--sections must be from 1 to 200, not {sections}")
+    seed = options["seed"]
+    return WriteRequest(
+        instruction=instruction,
+        words=words,
+        seed=secrets.randbits(32) if seed is None else seed,
+        layout=layout,
+        sections=sections,
+        profile=options["profile"],
+        sampling=_sampling(model, options),
+        prompts=None if options["prompts"] is None else str(options["prompts"].absolute()),
+    )
+
+
+def _sampling(model: Model, options: RequestOptions) -> SamplingSettings | None:
+    """The profile's settings with those that the user gave, ``None`` if none were given."""
+    from longwriter_edge import profiles
+
+    given = {name: value for name in _SAMPLING_OPTIONS if (value := options[name]) is not None}  # type: ignore[literal-required]
+    if not given:
+        return None
+    chosen = profiles.choose(model.metadata, model.vocabulary, options["profile"])
+    return replace(chosen.format.sampling, **given)
+
+
+def open_model(path: Path | None, gpu_layers: int | None, threads: int | None, *, quiet: bool) -> Model:
+    """The model that was named, configured, or the demo model, which is said plainly.
+
+    Raises:
+        ModelError: there is none, or it cannot be used.
+    """
+    from longwriter_edge import models
+    from longwriter_edge.model import Model
+
+    found = models.find(path)
+    if found.source == "demo" and not quiet:
+        click.echo(found.description, err=True)
+    return Model.open(found.path, gpu_layers=gpu_layers, threads=threads)

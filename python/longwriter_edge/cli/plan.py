@@ -1,0 +1,74 @@
+"""``longwriter-edge plan``: makes a plan that a person can edit."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from longwriter_edge.cli.exit_codes import ExitCode
+from longwriter_edge.cli.options import (
+    RequestOptions,
+    display_options,
+    format_options,
+    instruction_options,
+    make_request,
+    model_options,
+    open_model,
+    read_instruction,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+@click.command()
+@instruction_options()
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write the plan here. Default: standard output.",
+)
+@click.option("--force", is_flag=True, help="Replace the output file if it exists.")
+@model_options()
+@format_options()
+@display_options()
+def plan(
+    output: Path | None,
+    force: bool,
+    model_path: Path | None,
+    gpu_layers: int | None,
+    threads: int | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Unpack[RequestOptions],
+) -> int:
+    """Make a plan to edit, then write it with "longwriter-edge write --plan FILE".
+
+    A plan is Markdown: a title, and for each section a heading with its number of words and a sentence
+    on what it says.
+    """
+    instruction = read_instruction(options["instruction"], options["instruction_file"])
+
+    from longwriter_edge.cli.running import Display, make_plan
+    from longwriter_edge.output import PartFile
+
+    with ExitStack() as stack:
+        # Opened first, so that a plan is not made for nothing.
+        file = None
+        if output is not None:
+            file = stack.enter_context(closing(PartFile(output, force=force, resumed=False)))
+        model = stack.enter_context(open_model(model_path, gpu_layers, threads, quiet=quiet or as_json))
+        request = make_request(model, options, instruction, None)
+        made = make_plan(model, request, Display(as_json=as_json, quiet=quiet))
+        if made is None:
+            return ExitCode.INTERRUPTED
+        if file is not None:
+            file.start(made.to_markdown())
+            file.commit()
+        elif not as_json:
+            click.echo(made.to_markdown(), nl=False)
+    return ExitCode.DONE

@@ -1,0 +1,167 @@
+"""Runs a writer for the command line: shows its events, watches for Ctrl-C, ends with an exit code."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TypeVar
+
+import click
+
+from longwriter_edge import _core, writer
+from longwriter_edge.cli.exit_codes import ExitCode
+from longwriter_edge.engine_events import Stop, StopRequested
+from longwriter_edge.events import Event, RunEnded
+from longwriter_edge.output import DocumentOutput, render_markdown
+from longwriter_edge.preparation import WritingModel
+from longwriter_edge.render import Renderer, choose
+from longwriter_edge.render.sanitize import safe
+from longwriter_edge.request import WriteRequest
+from longwriter_edge.store import Store
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """What the user wants to see."""
+
+    as_json: bool
+    quiet: bool
+
+    def renderer(self) -> Renderer:
+        """The renderer for the process's own streams."""
+        return choose(
+            stdout=sys.stdout,
+            stderr=sys.stderr,
+            environment=os.environ,
+            json=self.as_json,
+            quiet=self.quiet,
+        )
+
+
+def open_output(
+    path: Path | None, *, force: bool, resumed: bool, as_json: bool
+) -> AbstractContextManager[DocumentOutput | None]:
+    """Where the document goes while it is written.
+
+    On a terminal it is printed at the end instead (:func:`run`), since it would run into the display; with
+    JSON on standard output it is in the events.
+    """
+    if path is not None:
+        return DocumentOutput.to_file(path, force=force, resumed=resumed)
+    if as_json or sys.stdout.isatty():
+        return nullcontext()
+    return DocumentOutput.to_stream(sys.stdout)
+
+
+def run(
+    events: Iterator[Event],
+    stop: Callable[[], None],
+    display: Display,
+    store: Store,
+    store_path: Path | None,
+) -> int:
+    """Shows a run to its end and says how to go on where it is not complete."""
+    ended: RunEnded | None = None
+    with stopping_on_signals(stop), display.renderer() as renderer:
+        for event in events:
+            renderer.handle(event)
+            if isinstance(event, RunEnded):
+                ended = event
+    if ended is None:
+        return ExitCode.FAILED
+    if ended.outcome != "complete":
+        command = ["longwriter-edge", "resume", ended.run]
+        if store_path is not None:
+            command += ["--store", str(store_path)]
+        click.echo(f"The text is saved. Go on with: {safe(shlex.join(command))}", err=True)
+        return ExitCode.INTERRUPTED if ended.outcome == "interrupted" else ExitCode.FAILED
+    if ended.output is None and not display.as_json and sys.stdout.isatty():
+        _print_document(store, ended.run)
+    return ExitCode.DONE
+
+
+def make_plan(model: WritingModel, request: WriteRequest, display: Display) -> _core.Plan | None:
+    """A plan from the model, shown while it is made; ``None`` if the user stopped it."""
+    stop = Stop()
+    with stopping_on_signals(stop.request), display.renderer() as renderer:
+        try:
+            return _show(writer.make_plan(model, request, stop), renderer.handle)
+        except StopRequested:
+            return None
+
+
+def review_plan(
+    model: WritingModel, request: WriteRequest, plan: _core.Plan | None, display: Display
+) -> _core.Plan | None:
+    """A plan as the user leaves it in $EDITOR; made by the model if there is none yet.
+
+    It is asked for again while the file holds no usable plan. ``None`` if the user gave up.
+    """
+    if plan is None:
+        plan = make_plan(model, request, display)
+        if plan is None:
+            return None
+    handle, name = tempfile.mkstemp(prefix="plan-", suffix=".md")
+    os.close(handle)
+    path = Path(name)
+    path.write_text(plan.to_markdown(), encoding="utf-8")
+    while True:
+        click.edit(filename=name)
+        try:
+            edited = _core.Plan.parse(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            click.echo(f"The plan cannot be used: {error}", err=True)
+            if not click.confirm("Edit it again?", default=True, err=True):
+                click.echo(f"The plan stays in {path}", err=True)
+                return None
+            continue
+        path.unlink()
+        return edited
+
+
+@contextmanager
+def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Asks for a stop on the first Ctrl-C or SIGTERM; the second one ends the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def first(number: int, frame: FrameType | None) -> None:
+        stop()
+        signal.signal(number, signal.SIG_DFL)
+
+    watched = (signal.SIGINT, signal.SIGTERM)
+    previous = [(number, signal.signal(number, first)) for number in watched]
+    try:
+        yield
+    finally:
+        for number, handler in previous:
+            signal.signal(number, handler)
+
+
+def _show(events: Generator[Event, None, Result], handle: Callable[[Event], None]) -> Result:
+    """Handles all events of a generator and returns its result."""
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        handle(event)
+
+
+def _print_document(store: Store, run: str) -> None:
+    record = store.load(run)
+    sections = [(section.title, section.text) for section in record.sections]
+    click.echo(safe(render_markdown(record.title, sections)), nl=False)
