@@ -61,7 +61,9 @@ class Draft:
         self._sections = sections
         self._written = written
         self._words = [0 for _ in sections]
-        self._tokens = [len(section.tokens) for section in written]
+        self._tokens = [0 for _ in sections]
+        for number, section in enumerate(written):
+            self._tokens[number] = len(section.tokens)
 
     @property
     def words(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
     def call(*arguments: str, model: FakeModel | None = None) -> Result:
         chosen = model or FakeModel(ANSWERS)
         for command in ("write", "plan", "resume"):
-            monkeypatch.setattr(f"longwriter_edge.cli.{command}.open_model", lambda *_, **__: chosen)
+            # By its full name: the package's attribute of this name is the command.
+            module = importlib.import_module(f"longwriter_edge.cli.{command}")
+            monkeypatch.setattr(module, "open_model", lambda *_, **__: chosen)
         capsys.readouterr()
         code = cli.run(list(arguments))
         captured = capsys.readouterr()

@@ -15,6 +15,11 @@ from fake_cli import ANSWERS, DOCUMENT, INSTRUCTION, PLAN, SHIPS, SIZE, WATER, R
 from longwriter_edge.testing import FakeModel
 
 
+#: The evaluation of the fake model that falls into the first section's text: reading the plan's prompt, sampling
+#: the plan byte by byte and reading the first step take about 240 of them.
+IN_FIRST_SECTION = 270
+
+
 def write(run: Run, *options: str, model: FakeModel | None = None):
     return run("write", INSTRUCTION, *SIZE, *options, model=model)
 
@@ -95,7 +100,7 @@ def test_an_existing_file_is_replaced_only_with_force(run: Run, tmp_path: Path) 
 def test_a_failing_run_leaves_an_existing_file_alone(run: Run, tmp_path: Path) -> None:
     output = tmp_path / "sea.md"
     output.write_text("mine")
-    model = FakeModel(ANSWERS, faults=[(60, "failed")])
+    model = FakeModel(ANSWERS, faults=[(IN_FIRST_SECTION, "failed")])
     assert write(run, "-o", str(output), "--force", model=model).code == 1
     assert output.read_text() == "mine"
     assert (tmp_path / "sea.md.part").read_text(encoding="utf-8").startswith("# The Sea\n")
@@ -109,8 +114,7 @@ def test_after_any_fault_the_run_can_be_continued_to_the_same_document(
     run: Run, tmp_path: Path, fault: str
 ) -> None:
     output = tmp_path / "sea.md"
-    # Evaluations: the plan takes about 260, so this is inside the first section.
-    failed = write(run, "--json", "-o", str(output), model=FakeModel(ANSWERS, faults=[(310, fault)]))
+    failed = write(run, "--json", "-o", str(output), model=FakeModel(ANSWERS, faults=[(IN_FIRST_SECTION, fault)]))
     assert failed.code == 1
     assert failed.events[-1]["outcome"] == "failed"
     assert failed.events[-1]["error"]
@@ -124,7 +128,7 @@ def test_after_any_fault_the_run_can_be_continued_to_the_same_document(
 
 def test_resume_takes_the_latest_unfinished_run(run: Run, tmp_path: Path) -> None:
     output = tmp_path / "sea.md"
-    write(run, "-o", str(output), model=FakeModel(ANSWERS, faults=[(310, "failed")]))
+    write(run, "-o", str(output), model=FakeModel(ANSWERS, faults=[(IN_FIRST_SECTION, "failed")]))
     assert run("resume").code == 0
     assert output.read_text(encoding="utf-8") == DOCUMENT
     nothing = run("resume")
@@ -141,7 +145,7 @@ def test_a_fault_while_planning_can_be_continued(run: Run) -> None:
 
 
 def test_a_run_is_not_continued_with_another_model(run: Run) -> None:
-    write(run, model=FakeModel(ANSWERS, faults=[(310, "failed")]))
+    write(run, model=FakeModel(ANSWERS, faults=[(IN_FIRST_SECTION, "failed")]))
     other = FakeModel(ANSWERS)
     other.fingerprint = "another"
     result = run("resume", model=other)
@@ -251,7 +255,7 @@ def test_what_was_chosen_is_shown(run: Run) -> None:
 def test_two_processes_cannot_write_one_run(run: Run, tmp_path: Path) -> None:
     from longwriter_edge.store import Store
 
-    write(run, model=FakeModel(ANSWERS, faults=[(310, "failed")]))
+    write(run, model=FakeModel(ANSWERS, faults=[(IN_FIRST_SECTION, "failed")]))
     with Store.open(Path(os.environ["LONGWRITER_EDGE_STORE"])) as store:
         number = store.latest_unfinished()
         assert number is not None

@@ -54,7 +54,7 @@ def plan(
     instruction = read_instruction(options["instruction"], options["instruction_file"])
 
     from longwriter_edge.cli.running import Display, make_plan
-    from longwriter_edge.output import PartFile
+    from longwriter_edge.output.part_file import PartFile
 
     with ExitStack() as stack:
         # Opened first, so that a plan is not made for nothing.
