@@ -1,7 +1,7 @@
 """The Rust engine: configuration in, events out. Use :class:`longwriter_edge.Writer` instead."""
 
 from collections.abc import Sequence
-from typing import ClassVar, final
+from typing import final
 
 __version__: str
 
@@ -15,7 +15,10 @@ def log_callback_address() -> int:
     """Address of a native ``ggml_log_callback`` that keeps the last lines without taking the GIL."""
 
 def take_log() -> list[tuple[int, str]]:
-    """Level (ggml_log_level: 1 debug, 2 info, 3 warning, 4 error) and text of the lines kept since the last call."""
+    """Level and text of the log lines kept since the last call.
+
+    Levels are those of ggml_log_level: 1 debug, 2 info, 3 warning, 4 error.
+    """
 
 @final
 class Words:
@@ -46,7 +49,7 @@ class Plan:
     notes: list[str]
     @staticmethod
     def parse(text: str) -> Plan:
-        """A plan from LongWriter's line format (English, Chinese), Markdown lists and headings, or our own format.
+        """A plan from LongWriter's line format, Markdown lists and headings, outlines, or our own format.
 
         Raises:
             ValueError: with the reason, if no usable plan is in ``text``.
@@ -59,7 +62,7 @@ class Plan:
         """One line a section in LongWriter's format, for prompts; ``language`` is ``"en"`` or ``"zh"``."""
 
 def plan_grammar(fewest: int, most: int, language: str) -> str:
-    """GBNF of a generated plan: a title line, then ``fewest`` to ``most`` lines that :meth:`Plan.parse` reads."""
+    """GBNF of a generated plan: a title line, then ``fewest`` to ``most`` lines for :meth:`Plan.parse`."""
 
 @final
 class Step:
@@ -202,7 +205,8 @@ class Engine:
 
         Args:
             functions: For each of :func:`required_functions`: address, argument kinds, result kind.
-            layouts: ``llama_batch``, ``llama_token_data`` and ``llama_token_data_array``: size, and name, offset and size of each field.
+            layouts: Of ``llama_batch``, ``llama_token_data`` and ``llama_token_data_array``: the size,
+                and name, offset and size of each field.
             context: Address of the ``llama_context``.
             vocabulary: Address of the ``llama_vocab``.
             batch_tokens: The context's n_batch.
@@ -231,8 +235,13 @@ class Engine:
         Its tokens are bytes, and 256 (end of turn), 257 (user) and 258 (assistant).
 
         Args:
-            answers: Needle and answer; the needle that stands last in the user's turn decides. Without one, made-up prose.
-            faults: Number of the evaluation and name: "no_room", "aborted", "invalid_batch", "failed", "nan" or "panic".
+            answers: Needle and answer; the needle that stands last in the user's turn decides. Without
+                one, made-up prose.
+            faults: Number of the evaluation and name: "no_room", "aborted", "invalid_batch", "failed",
+                "nan" or "panic".
+            batch_tokens: Most rows of an evaluation.
+            sequences: Sequences of its KV cache.
+            cells: Cells of its KV cache.
             step_seconds: How long each evaluation takes.
         """
     def add(self, document: Document) -> int:
@@ -244,6 +253,6 @@ class Engine:
         """
     def cancel(self, document: int) -> None: ...
     def events(self, timeout: float) -> list[Event]:
-        """Events that are there, waiting up to ``timeout`` seconds for the first. Detached from Python while it waits."""
+        """Events that are there, waiting up to ``timeout`` seconds for the first, detached from Python."""
     def close(self) -> None:
         """Stops the worker and waits for it. Events that were not taken are dropped. Idempotent."""

@@ -1,101 +1,211 @@
-"""A prompt format out of a GGUF's own chat template.
-
-The template is rendered once around sentinels and cut there, so that what follows is plain strings. It comes from
-an untrusted file: it runs in Jinja's sandbox, on our sentinels alone.
-"""
+"""Derives a prompt format from the Jinja chat template of a GGUF file, which is untrusted."""
 
 from __future__ import annotations
 
+import datetime
+import itertools
 import json
-from dataclasses import dataclass
-from datetime import datetime
+import re
 from typing import Any, NoReturn
 
+import jinja2
+from jinja2 import nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
 from longwriter_edge.errors import ModelError
+from longwriter_edge.prompt_format import PromptFormat
+from longwriter_edge.settings import SamplingSettings
+from longwriter_edge.tokens import Control, FormatPiece, Plain, Vocabulary, split_controls
 
-_FIRST, _ANSWER, _SECOND = "\ue000first\ue000", "\ue000answer\ue000", "\ue000second\ue000"
-#: Templates of real models have up to some 20,000 characters.
-_LONGEST_TEMPLATE = 200_000
-#: What a turn's frame has at most, in characters; system texts are part of the first one.
-_LONGEST_FRAME = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What stands around the texts of a conversation.
-
-    ``before_user`` opens it, ``between`` stands between a user's text and the answer, ``after_assistant`` between
-    the answer and the next user's text; ``None`` if the template has one turn only.
-    """
-
-    before_user: str
-    between: str
-    after_assistant: str | None
+#: The longest templates in use (with tools and dates) have about 20,000 characters.
+MAX_TEMPLATE_CHARACTERS = 200_000
+#: Three turns of a few characters each; more than this is no prompt format.
+MAX_RENDERED_CHARACTERS = 100_000
+# The same prompt on every day, so that a run that goes on tomorrow goes on with the same tokens.
+_DATE = datetime.datetime(2025, 1, 1)
+# Text that no template contains or takes apart: letters and digits only, without spaces at the ends.
+_FIRST_USER, _ASSISTANT, _SECOND_USER = "Qz7UserOne7zQ", "Qz7Answer7zQ", "Qz7UserTwo7zQ"
+_TAG = re.compile(r"<</?\w[^<>\s]{0,60}>>|</?[\w|][^<>\s]{0,60}>|\[/?[A-Za-z][^\[\]\s]{0,60}\]")
 
 
-def derive(template: str, *, bos: str = "", eos: str = "") -> Frame:
-    """The frame of a chat template; a BOS token at its front is left out.
+def derive_format(
+    template: str, vocabulary: Vocabulary, *, name: str, eos: str | None, sampling: SamplingSettings
+) -> PromptFormat:
+    """The format that a template makes, found by rendering it once around made-up turns.
+
+    The render has no system message and no thinking. A template without a second turn, or one that writes it
+    differently, gives a format with a single turn.
+
+    Args:
+        template: Jinja source.
+        vocabulary: The model's tokens.
+        name: The format's name.
+        eos: What the template knows as ``eos_token``.
+        sampling: The format's sampling settings.
 
     Raises:
-        ModelError: the template cannot be rendered, or does not show the texts that it is given.
+        ModelError: the template cannot be rendered or does not hold the user's text exactly once.
     """
-    if len(template) > _LONGEST_TEMPLATE:
-        raise ModelError(f"the chat template has {len(template):,} characters")
-    single = _cut(_render(template, [_user(_FIRST)], bos, eos), [_FIRST])
+    bos = None if vocabulary.bos is None else vocabulary.token_text(vocabulary.bos)
+    renderer = _Renderer(template, bos=bos or "", eos=eos or "")
+    before, between = _cut(renderer.render([_FIRST_USER]), [_FIRST_USER])
+    after = ""
+    multi_turn = False
     try:
-        messages = [_user(_FIRST), {"role": "assistant", "content": _ANSWER}, _user(_SECOND)]
-        several = _cut(_render(template, messages, bos, eos), [_FIRST, _ANSWER, _SECOND])
+        turns = [_FIRST_USER, _ASSISTANT, _SECOND_USER]
+        first, _, after, prompt = _cut(renderer.render(turns), turns)
+        # The text between an older question and its answer can differ from what asks for a new answer
+        # (thinking is left out, spaces are added): what asks for one is what the model continues.
+        multi_turn = first == before and prompt == between and bool(after)
     except ModelError:
-        several = None
-    before, between = single
-    after: str | None = None
-    if several is not None and several[0] == before:
-        # The prompt for an answer is what the model was trained to answer to. Templates that put an empty
-        # thought there leave it out of earlier turns.
-        after, between = several[2], several[3]
-    if any(len(part or "") > _LONGEST_FRAME for part in (before, between, after)):
-        raise ModelError("the chat template puts more around a turn than a prompt can hold")
+        multi_turn = False
+    add_bos = vocabulary.add_bos and vocabulary.bos is not None
     if bos and before.startswith(bos):
-        before = before[len(bos) :]
-    return Frame(before, between, after)
-
-
-def _user(text: str) -> dict[str, str]:
-    return {"role": "user", "content": text}
-
-
-def _render(template: str, messages: list[dict[str, str]], bos: str, eos: str) -> str:
-    from jinja2 import TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    def refuse(message: str) -> NoReturn:
-        raise TemplateError(message)
-
-    # The options and helpers that transformers gives to templates (utils/chat_template_utils.py).
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        before = before.removeprefix(bos)
+        add_bos = True
+    parts = [split_controls(text, vocabulary) for text in (before, _without_thinking(between), after)]
+    return PromptFormat(
+        name=name,
+        description="the model's own chat template",
+        before_user=parts[0],
+        between=parts[1],
+        after_assistant=parts[2] if multi_turn else (),
+        stop_ids=_stop_ids(parts[2], vocabulary),
+        markers=_markers(parts),
+        multi_turn=multi_turn,
+        add_bos=add_bos,
+        sampling=sampling,
     )
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-    try:
-        return environment.from_string(template).render(
-            messages=messages, add_generation_prompt=True, bos_token=bos, eos_token=eos, tools=None
+
+
+class _Renderer:
+    """One template with the names that transformers gives to templates."""
+
+    def __init__(self, source: str, *, bos: str, eos: str) -> None:
+        if len(source) > MAX_TEMPLATE_CHARACTERS:
+            raise ModelError(
+                f"the chat template has {len(source):,} characters, more than {MAX_TEMPLATE_CHARACTERS:,}"
+            )
+        self._variables = {
+            "bos_token": bos,
+            "eos_token": eos,
+            "add_generation_prompt": True,
+            "enable_thinking": False,
+            "thinking": False,
+            "tools": None,
+            "documents": None,
+        }
+        environment = _Environment(
+            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _GenerationTag]
         )
-    except Exception as error:  # A template can raise anything that Python can.
-        raise ModelError(f"the chat template cannot be rendered: {error}") from error
+        environment.filters["tojson"] = _to_json
+        environment.globals["raise_exception"] = _raise_exception
+        environment.globals["strftime_now"] = _DATE.strftime
+        try:
+            self._template = environment.from_string(source)
+        except Exception as error:
+            raise ModelError(f"the chat template cannot be read: {_reason(error)}") from error
+
+    def render(self, contents: list[str]) -> str:
+        """The prompt for alternating turns, the user's first."""
+        messages = [
+            {"role": role, "content": content}
+            for role, content in zip(itertools.cycle(("user", "assistant")), contents)
+        ]
+        text = ""
+        try:
+            for chunk in self._template.generate(messages=messages, **self._variables):
+                text += chunk
+                if len(text) > MAX_RENDERED_CHARACTERS:
+                    raise ModelError(
+                        f"the chat template makes more than {MAX_RENDERED_CHARACTERS:,} characters"
+                    )
+        except ModelError:
+            raise
+        # The template is a program by somebody else: whatever it runs into, it is unusable.
+        except Exception as error:
+            raise ModelError(f"the chat template cannot be rendered: {_reason(error)}") from error
+        return text
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """A sandbox that also refuses to repeat and pad text by operators, which could take all memory."""
+
+    intercepted_binops = frozenset({"*", "**", "%"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if operator == "**" or not (isinstance(left, int | float) and isinstance(right, int | float)):
+            raise ModelError(f"the chat template uses {operator} on {type(left).__name__}")
+        return super().call_binop(context, operator, left, right)
+
+
+class _GenerationTag(Extension):
+    """``{% generation %}`` marks the answer for training (transformers) and changes nothing in the text."""
+
+    tags = {"generation"}  # noqa: RUF012 - the attribute is jinja2's
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 def _to_json(value: Any, indent: int | None = None) -> str:
+    # jinja2's own filter escapes HTML; transformers' does not.
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
-def _cut(rendered: str, sentinels: list[str]) -> list[str]:
+def _raise_exception(message: object) -> NoReturn:
+    raise jinja2.TemplateError(str(message))
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+def _cut(text: str, contents: list[str]) -> list[str]:
+    """What stands before, between and after ``contents``."""
     parts = []
-    rest = rendered
-    for sentinel in sentinels:
-        if rendered.count(sentinel) != 1 or sentinel not in rest:
-            raise ModelError("the chat template does not show each text once and in order")
-        before, rest = rest.split(sentinel)
-        parts.append(before)
-    return [*parts, rest]
+    for content in contents:
+        if text.count(content) != 1:
+            raise ModelError("the chat template does not write each turn exactly once, in order")
+        part, _, text = text.partition(content)
+        parts.append(part)
+    return [*parts, text]
+
+
+def _without_thinking(between: str) -> str:
+    """Closes a thinking block that the template opens: the answer is the document, not how it came about."""
+    return between.rstrip() + "\n\n</think>\n\n" if between.rstrip().endswith("<think>") else between
+
+
+def _stop_ids(after_assistant: tuple[FormatPiece, ...], vocabulary: Vocabulary) -> tuple[int, ...]:
+    """The control token right after an answer, which is how the model ends one."""
+    for piece in after_assistant:
+        if isinstance(piece, Control):
+            return tuple(vocabulary.tokenize(piece.text, special=True))
+        if isinstance(piece, Plain) and piece.text.strip():
+            break
+    return ()
+
+
+def _markers(parts: list[tuple[Control | Plain, ...]]) -> tuple[str, ...]:
+    """Strings of ordinary text that mark turns.
+
+    Tags such as ``[INST]`` always do. Lines such as ``USER:`` do where no control token stands beside
+    them.
+    """
+    found: set[str] = set()
+    for part in parts:
+        has_control = any(isinstance(piece, Control) for piece in part)
+        for piece in part:
+            if isinstance(piece, Control):
+                continue
+            tags = _TAG.findall(piece.text)
+            found.update(tags)
+            if not has_control and not tags:
+                lines = (line.strip() for line in piece.text.splitlines())
+                # A bare word stands in any text, and taking it apart would spoil that.
+                found.update(line for line in lines if len(line) > 1 and not line.isalnum())
+    return tuple(sorted(found))

@@ -120,7 +120,9 @@ class Draft:
                 self._tokens[event.section] = event.kept
                 yield self._ended(event.section, reason)
                 if not self.texts[event.section]:
-                    yield Notice("warning", f"section {event.section + 1} is empty: the model wrote nothing for it")
+                    yield Notice(
+                        "warning", f"section {event.section + 1} is empty: the model wrote nothing for it"
+                    )
             case _core.Event.DocumentEnded():
                 self.usage = event.usage
                 if event.fault not in (None, CANCELLED):
@@ -137,9 +139,7 @@ class Draft:
     def _ended(self, number: int, reason: SectionEnd) -> SectionEnded:
         if reason == "token_limit":
             self.unfinished.append(number)
-        return SectionEnded(
-            number, reason, self._words[number], self._target(number), self._tokens[number]
-        )
+        return SectionEnded(number, reason, self._words[number], self._target(number), self._tokens[number])
 
     def _title(self, number: int) -> str:
         return self._sections[number].title

@@ -1,158 +1,170 @@
-"""Reads an instruction: its language and the number of words that it asks for."""
+"""What an instruction says about itself: how many words it asks for, and its language."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from longwriter_edge.errors import InputError
+from longwriter_edge.numerals import CHINESE, ENGLISH, chinese_number, english_number, mean
 
 Language: TypeAlias = Literal["en", "zh"]
 
-#: Most words of a document: ten novels. More is a typing error, and no model's context holds a fraction of it.
+MIN_WORDS = 1
+#: About 1.4 million tokens of English, more than the longest context that a LongWriter model was given
+#: (1,048,576 positions in LongWriter-glm4-9b's file): a larger number is a slip of the keyboard.
 MAX_WORDS = 1_000_000
 
-#: Share of ideographs among letters from which an instruction is Chinese. A Chinese instruction may hold many
-#: Latin names; an English one may quote a few characters.
-_CHINESE_SHARE = 0.3
-_IDEOGRAPH = re.compile(r"[\u4e00-\u9fff]")
+# "In one word" is an idiom, 四字成语 and 十字路口 are things: spelled numbers below these are no lengths.
+_FEWEST_SPELLED = {"en": 10, "zh": 100}
+# How far around a length the words are looked for that say what it is the length of.
+_NEAR = 80
+
+_PARTS = (
+    r"(?:sections?|chapters?|parts?|paragraphs?|scenes?|acts?|stor(?:y|ies)|articles?|essays?|posts?|entr(?:y|ies)|"
+    r"episodes?|letters?|pieces?|poems?|topics?)"
+)
+_ABOUT = r"(?:(?:about|around|approximately|approx\.?|roughly|some|at\s+least|at\s+most|up\s+to|~|≈)\s*)?"
+_TO = r"\s*(?:-|–|—|~|to|or|and)\s*"
+_ENGLISH_LENGTHS = (
+    re.compile(
+        rf"(?P<low>{ENGLISH})(?:{_TO}(?P<high>{ENGLISH}))?"
+        r"\s*\+?(?:\s+or\s+(?:more|fewer|less))?[\s-]*(?:(?:total|english|chinese|plus)\s+)?words?\b"
+    ),
+    re.compile(
+        rf"\bword[\s-]*(?:count|limit|target|length)\s*(?:[:=]|of|is|should\s+be)?\s*{_ABOUT}"
+        rf"(?P<low>{ENGLISH})(?:{_TO}(?P<high>{ENGLISH}))?"
+    ),
+)
+_ENGLISH_EACH_AFTER = re.compile(
+    rf"\s*(?:long\s*)?(?:,?\s*\(?(?:each|apiece)\b|(?:per|(?:in|for)\s+(?:each|every)|every)\s+{_PARTS}\b"
+    r"|a\s+(?:section|chapter|part|paragraph|scene)\b)"
+)
+_ENGLISH_EACH_BEFORE = re.compile(
+    rf"\b(?:(?:each|every|per)\s+{_PARTS}\b[^.;!?\n]{{0,30}}"
+    rf"|each\s+(?:one\s+)?(?:(?:of|with|having|at|is|being|should\s+be)\s+)?{_ABOUT}"
+    rf"|{ENGLISH}\s+(?:[a-z]+\s+)?{_PARTS}\s*,?\s*(?:of|with|at|having)\s+{_ABOUT}|{ENGLISH}\s*[x×]\s*)$"
+)
+_ENGLISH_PARTS = re.compile(
+    rf"({ENGLISH})(?:[\s-]+(?:(?!(?:of|per|in|for|words?)\b)[a-z]+\s+){{0,2}}?{_PARTS}\b|\s*[x×]\s*(?={ENGLISH}))"
+)
+# A length of something else than the text to write.
+_ENGLISH_OTHER = re.compile(
+    r"\b(?:first|last|next|previous|top|worth|half|few|several|(?:list|vocabulary|set)\s+of)\s+$"
+)
+
+_CHINESE_TO = r"\s*(?:[-–—~到至]|--)\s*"
+_CHINESE_PART = r"(?:小节|段落|部分|章节|章|节|段|篇|回|幕|集)"
+_CHINESE_LENGTHS = (
+    re.compile(
+        rf"(?P<low>{CHINESE})(?:字?{_CHINESE_TO}(?P<high>{CHINESE}))?\s*[多余来]?\s*个?(?:汉|中文|英文|英语)?"
+        r"(?:字(?![节符母段体典号眼画根条谜幕令])|单词|词(?![汇语组典性条]))"
+    ),
+    re.compile(
+        r"(?:字数|词数|篇幅)[^\d零〇一二两三四五六七八九十百千万,。;\n]{0,8}"
+        rf"(?P<low>{CHINESE})(?:{_CHINESE_TO}(?P<high>{CHINESE}))?"
+    ),
+)
+_CHINESE_EACH_BEFORE = re.compile(
+    rf"(?:每(?:个|一)?{_CHINESE_PART}|各|第[^\s,。;]{{1,4}}?{_CHINESE_PART})[^。;!?\n]{{0,10}}$"
+)
+_CHINESE_PARTS = re.compile(rf"(?<!第)({CHINESE})\s*个?{_CHINESE_PART}")
+# 数万字 is tens of thousands, 前500字 the first 500, and 千字文 on its own a book.
+_CHINESE_OTHER = re.compile(r"[数几第前后]$")
+_CHINESE_BOOK = "千字文"
+
+_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+# Without the middle dot and the long mark, which Chinese text uses in foreign names.
 _KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")
-_LATIN_WORD = re.compile(r"[^\W\d_\u3040-\u9fff]+")
+_QUOTED = re.compile(r"「[^」]*」|『[^』]*』|《[^》]*》|“[^”]*”|\"[^\"]*\"")
+_OTHER_WORD = re.compile(r"[^\W\d_\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
 
 
-def language(text: str) -> Language:
-    """The language to write prompts in: Chinese where ideographs prevail, English for all others."""
-    ideographs = len(_IDEOGRAPH.findall(text))
-    if not ideographs or _KANA.search(text):
-        return "en"
-    words = len(_LATIN_WORD.findall(text))
-    return "zh" if ideographs / (ideographs + words) >= _CHINESE_SHARE else "en"
+@dataclass(frozen=True, slots=True)
+class _Length:
+    """A length in the text: where it stands, its words, and whether it is that of each part."""
 
-
-def check_words(words: int) -> int:
-    """``words`` if a document can have so many.
-
-    Raises:
-        InputError: it is less than 1 or more than :data:`MAX_WORDS`.
-    """
-    if not 1 <= words <= MAX_WORDS:
-        raise InputError(
-            f"a document has 1 to {MAX_WORDS:,} words, not {words:,}", hint="give another number with --words"
-        )
-    return words
-
-
-_DIGITS = r"\d{1,3}(?:[,  ]\d{3})+(?!\d)|\d+(?:\.\d+)?"
-_SMALL = (
-    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_VALUES = {
-    **{word: value for value, word in enumerate(_SMALL, start=1)},
-    **{word: 10 * value for value, word in enumerate(_TENS, start=2)},
-    "a": 1,
-    "an": 1,
-}
-_SCALES = {"hundred": 100, "thousand": 1000}
-_SPELLED = (
-    rf"(?:(?:{'|'.join(_VALUES)})[\s-]+)?(?:{'|'.join([*_VALUES, *_SCALES])})"
-    rf"(?:[\s-]+(?:and[\s-]+)?(?:{'|'.join([*_VALUES, *_SCALES])}))*"
-)
-_NUMBER = rf"(?:{_DIGITS})\s?k\b|{_DIGITS}|\b{_SPELLED}"
-_RANGE = rf"(?P<low>{_NUMBER})(?:\s*(?:-|–|—|~|to)\s*(?P<high>{_NUMBER}))?"
-# "10,000-word", "5k words", "1000 to 1500 words", "2500 English words".
-_ENGLISH = re.compile(
-    rf"(?<![\d.,$€£])(?:{_RANGE})[\s-]*(?:(?:or\s+(?:more|so)|english|plus|\+)[\s-]*)?words?\b", re.IGNORECASE
-)
-# "word count: 800", "word limit of 1,000".
-_LABELLED = re.compile(
-    rf"\bword[\s-]?(?:count|limit|length|target)s?\b(?:\s*(?:of|is|:|=|about|around|~))*\s*(?:{_RANGE})",
-    re.IGNORECASE,
-)
-# After a number of words: they are for each part.
-_EACH = re.compile(r"^\s*(?:each|apiece|per\b|for\s+each|for\s+every)", re.IGNORECASE)
-_EACH_BEFORE = re.compile(r"\b(?:each|every)\b[^.;]{0,40}$", re.IGNORECASE)
-_PARTS = re.compile(
-    rf"(?P<count>{_NUMBER})[\s-]+(?:\w+[\s-]+)?(?:sections?|chapters?|parts?|paragraphs?|essays?|stories|articles?|scenes?)\b",
-    re.IGNORECASE,
-)
-
-_NUMERALS = {character: value for value, character in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
-_CHINESE_NUMBER = r"(?:\d[\d,]*(?:\.\d+)?\s*[万千百]?|[零〇一二两三四五六七八九十百千万]+)"
-_CHINESE_WORDS = re.compile(
-    rf"(?P<low>{_CHINESE_NUMBER})(?:\s*(?:-|–|—|~|到|至)\s*(?P<high>{_CHINESE_NUMBER}))?\s*(?:个)?(?:多|余|左右)?(?:汉)?字"
-    rf"(?![典母符体号段句])"
-)
-_CHINESE_LABELLED = re.compile(rf"字数\s*(?:为|是|约|要求|：|:)*\s*(?P<low>{_CHINESE_NUMBER})")
-_CHINESE_EACH = re.compile(r"每[^，。；]{0,8}$")
-_CHINESE_PARTS = re.compile(rf"(?P<count>{_CHINESE_NUMBER})\s*(?:个)?(?:章|节|段|部分|篇)")
+    position: int
+    words: float
+    of_each: bool
+    language: Language
 
 
 def words_asked(text: str) -> int | None:
-    """The total number of words that an instruction asks for, ``None`` if it names none.
+    """The total words that ``text`` asks for, ``None`` if it names none.
 
-    A range gives its middle. A number for each of a named number of parts is multiplied; for an unknown number of
-    parts it says nothing about the total. Where several totals are named, the first counts.
+    Understands digits, thousands marks, "k", spelled numbers and ranges (their mean), in English and
+    Chinese. A length of each part is multiplied by the number of parts if that is given too, and ignored
+    otherwise. The value is not checked; see :func:`check_words`.
     """
-    for pattern, each_after, each_before, parts in (
-        (_LABELLED, _EACH, _EACH_BEFORE, _PARTS),
-        (_ENGLISH, _EACH, _EACH_BEFORE, _PARTS),
-        (_CHINESE_LABELLED, None, _CHINESE_EACH, _CHINESE_PARTS),
-        (_CHINESE_WORDS, None, _CHINESE_EACH, _CHINESE_PARTS),
-    ):
-        for match in pattern.finditer(text):
-            upper = match.groupdict().get("high")
-            low, high = _value(match["low"]), None if upper is None else _value(upper)
-            words = low if high is None else (low + high) / 2
-            if words < 1 or (high is None and _is_small_talk(match["low"], words)):
-                continue
-            before, after = text[: match.start()], text[match.end() :]
-            if each_before.search(before) or (each_after is not None and each_after.search(after)):
-                counted = parts.search(before) or parts.search(after)
-                if counted is None:
-                    continue
-                words *= _value(counted["count"])
-            return round(words)
+    # Full-width digits and punctuation become the usual ones.
+    normal = unicodedata.normalize("NFKC", text).lower()
+    lengths = sorted([*_english(normal), *_chinese(normal)], key=lambda length: length.position)
+    for length in lengths:
+        if not length.of_each:
+            return round(length.words)
+    for length in lengths:
+        if (parts := _number_of_parts(normal, length.language)) is not None:
+            return round(length.words * parts)
     return None
 
 
-def _is_small_talk(number: str, words: float) -> bool:
-    """Whether a spelled number is a figure of speech: "a few words", "in one word", "two words"."""
-    return not number[0].isdigit() and words < 20 and not any(c in _NUMERALS for c in number)
+def check_words(words: int) -> None:
+    """Checks a total number of words.
+
+    Raises:
+        InputError: it is not from :data:`MIN_WORDS` to :data:`MAX_WORDS`.
+    """
+    if not MIN_WORDS <= words <= MAX_WORDS:
+        raise InputError(
+            f"the number of words must be from {MIN_WORDS} to {MAX_WORDS:,}, not {words:,}",
+            hint="give the total with --words, for example --words 2000",
+        )
 
 
-def _value(number: str) -> float:
-    """The value of a number in digits, spelled in English, or in Chinese numerals."""
-    compact = re.sub(r"(?<=\d)[,\u00a0 ](?=\d{3})", "", number.strip().lower())
-    if match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*(k|万|千|百)?", compact.replace(",", "")):
-        unit = {None: 1, "k": 1000, "千": 1000, "万": 10_000, "百": 100}[match[2]]
-        return float(match[1]) * unit
-    if re.fullmatch(r"[a-z\s-]+", compact):
-        return _spelled_value(compact)
-    return _chinese_value(compact)
+def language(text: str) -> Language:
+    """The language to write in: Chinese if CJK ideographs outnumber the other words.
+
+    Text with kana outside of quotations is Japanese, which Chinese prompts would turn into Chinese.
+    """
+    if _KANA.search(_QUOTED.sub("", text)):
+        return "en"
+    return "zh" if len(_HAN.findall(text)) > len(_OTHER_WORD.findall(text)) else "en"
 
 
-def _spelled_value(text: str) -> float:
-    total = current = 0
-    for word in re.split(r"[\s-]+", text):
-        if word in _VALUES:
-            current += _VALUES[word]
-        elif word in _SCALES:
-            current = max(current, 1) * _SCALES[word]
-            if word == "thousand":
-                total, current = total + current, 0
-    return total + current
+def _english(text: str) -> Iterator[_Length]:
+    for match in _matches(_ENGLISH_LENGTHS, text):
+        before = text[max(0, match.start() - _NEAR) : match.start()]
+        words = _length(match, english_number, "en")
+        if words is not None and not _ENGLISH_OTHER.search(before):
+            each = _ENGLISH_EACH_AFTER.match(text, match.end()) or _ENGLISH_EACH_BEFORE.search(before)
+            yield _Length(match.start(), words, bool(each), "en")
 
 
-def _chinese_value(text: str) -> float:
-    total = section = digit = 0
-    for character in text:
-        if character in _NUMERALS:
-            digit = _NUMERALS[character]
-        elif character == "万":
-            total, section, digit = (section + digit or 1) * 10_000, 0, 0
-        elif character in "十百千":
-            section += (digit or 1) * {"十": 10, "百": 100, "千": 1000}[character]
-            digit = 0
-    return total + section + digit
+def _chinese(text: str) -> Iterator[_Length]:
+    for match in _matches(_CHINESE_LENGTHS, text):
+        before = text[max(0, match.start() - _NEAR) : match.start()]
+        words = _length(match, chinese_number, "zh")
+        is_other = _CHINESE_OTHER.search(before) or text.startswith(_CHINESE_BOOK, match.start())
+        if words is not None and not is_other:
+            yield _Length(match.start(), words, bool(_CHINESE_EACH_BEFORE.search(before)), "zh")
+
+
+def _matches(patterns: tuple[re.Pattern[str], ...], text: str) -> Iterator[re.Match[str]]:
+    for pattern in patterns:
+        yield from pattern.finditer(text)
+
+
+def _length(match: re.Match[str], parse: Callable[[str], float | None], spoken: Language) -> float | None:
+    words = mean(match["low"], match["high"], parse)
+    is_spelled = not match["low"][0].isdigit()
+    return None if words is None or (is_spelled and words < _FEWEST_SPELLED[spoken]) else words
+
+
+def _number_of_parts(text: str, spoken: Language) -> float | None:
+    pattern = _ENGLISH_PARTS if spoken == "en" else _CHINESE_PARTS
+    parse = english_number if spoken == "en" else chinese_number
+    return next((parse(match[1]) for match in pattern.finditer(text)), None)

@@ -6,6 +6,7 @@ without room in the model's context.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,17 +14,17 @@ from typing import Protocol
 
 from longwriter_edge import _core, planner, profiles
 from longwriter_edge.drafting import WrittenSection
-from longwriter_edge.errors import InputError
+from longwriter_edge.errors import DoesNotFitError, InputError
 from longwriter_edge.events import Notice
 from longwriter_edge.fit import Fit
 from longwriter_edge.instruction import Language, language
-from longwriter_edge.profiles import PromptFormat
+from longwriter_edge.prompt_format import PromptFormat
 from longwriter_edge.prompts import PromptSet
 from longwriter_edge.request import Layout, WriteRequest
 from longwriter_edge.samplers import GrammarError, SamplerChain
 from longwriter_edge.settings import SamplingSettings
 from longwriter_edge.tokens import Vocabulary
-from longwriter_edge.transcript import PromptWriter, TranscriptTokens
+from longwriter_edge.transcript import TranscriptTokens, build_paper, build_plan_prompt, build_turns
 
 #: Share of its target below which a section may not end: enough that a section is a section, little
 #: enough that a model is not made to ramble.
@@ -115,9 +116,7 @@ class Preparation:
 
     def resolved_request(self) -> WriteRequest:
         """The request with every automatic choice made, so that a resumed run makes the same."""
-        return replace(
-            self.request, layout=self.layout, profile=self.format.name, sampling=self.sampling
-        )
+        return replace(self.request, layout=self.layout, profile=self.format.name, sampling=self.sampling)
 
     def plan_prompt(self) -> planner.PlanPrompt:
         """What the planner needs."""
@@ -135,14 +134,33 @@ class Preparation:
         Raises:
             DoesNotFitError: it would be larger than the model was trained on.
         """
-        _, most = self._section_range()
-        share, rest = divmod(self.request.words, most)
-        sections = [share + (number < rest) for number in range(most)]
+        try:
+            return self._estimate(self.request.words)
+        except DoesNotFitError as error:
+            # With fewer words the plan has fewer sections, and so shorter prompts.
+            words = bisect.bisect_left(
+                range(self.request.words), True, key=lambda words: not self._has_room(words + 1)
+            )
+            hint = f"use --words {words}, or a model with a longer context" if words else error.hint
+            raise DoesNotFitError(str(error), words=words, hint=hint) from error
+
+    def _has_room(self, words: int) -> bool:
+        try:
+            self._estimate(words)
+        except DoesNotFitError:
+            return False
+        return True
+
+    def _estimate(self, words: int) -> int:
+        """The context for a document of ``words`` words, before there is a plan."""
+        _, most = planner.section_range(words, self.request.sections)
+        share, rest = divmod(words, most)
+        prompt = len(self._plan_tokens())
         return self.fit.context_for(
-            prompt_tokens=self.instruction_tokens + len(self._plan_tokens()) + 2 * most * _STEP_TOKENS,
-            section_words=sections,
+            prompt_tokens=self.instruction_tokens + prompt + 2 * most * _STEP_TOKENS,
+            section_words=[share + (number < rest) for number in range(most)],
             instruction_tokens=self.instruction_tokens,
-            at_least=len(self._plan_tokens()) + self._plan_limit(),
+            at_least=prompt + planner.most_tokens(most, self.fit.tokens_per_word, self.language),
         )
 
     def context_for(self, plan: _core.Plan) -> int:
@@ -189,8 +207,14 @@ class Preparation:
 
     def _plan_tokens(self) -> list[int]:
         fewest, most = self._section_range()
-        return self._prompt_writer().plan(
-            instruction=self.request.instruction, words=self.request.words, fewest=fewest, most=most
+        return build_plan_prompt(
+            self.format,
+            self.prompts,
+            self.model.vocabulary,
+            instruction=self.request.instruction,
+            words=self.request.words,
+            fewest=fewest,
+            most=most,
         )
 
     def _plan_limit(self) -> int:
@@ -199,12 +223,14 @@ class Preparation:
 
     def transcript(self, plan: _core.Plan) -> TranscriptTokens:
         """The prompts of a planned document as tokens."""
-        writer = self._prompt_writer()
-        lay_out = writer.turns if self.layout == "turns" else writer.paper
-        return lay_out(instruction=self.request.instruction, plan=plan)
-
-    def _prompt_writer(self) -> PromptWriter:
-        return PromptWriter(self.format, self.prompts, self.model.vocabulary, self.language)
+        build = build_turns if self.layout == "turns" else build_paper
+        return build(
+            self.format,
+            self.prompts,
+            self.model.vocabulary,
+            instruction=self.request.instruction,
+            plan=plan,
+        )
 
     def _document(
         self, plan: _core.Plan, tokens: TranscriptTokens, written: Sequence[WrittenSection]
@@ -258,7 +284,9 @@ def prepare(model: WritingModel, request: WriteRequest) -> Preparation:
         )
     if request.layout is None and layout == "paper":
         messages.append(
-            Notice("info", f"the prompt format {chosen.format.name} has a single turn: using the layout paper")
+            Notice(
+                "info", f"the prompt format {chosen.format.name} has a single turn: using the layout paper"
+            )
         )
     vocabulary = model.vocabulary
 

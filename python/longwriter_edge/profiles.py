@@ -1,52 +1,60 @@
-"""Prompt formats: how a conversation looks to a model, when its answer ends, how it is sampled.
-
-The LongWriter checkpoints have built-in profiles, since templates found in published files of them are wrong;
-any other model's format comes from its own chat template.
-"""
+"""Built-in prompt formats, and the choice of one for a model by its metadata."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from longwriter_edge import chat_template
 from longwriter_edge.errors import InputError, ModelError
+from longwriter_edge.prompt_format import PromptFormat
 from longwriter_edge.settings import SamplingSettings
-from longwriter_edge.tokens import Control, Ids, Piece, Plain, Vocabulary
+from longwriter_edge.tokens import Ids, Plain, Vocabulary
 
-#: Key of a GGUF file that names its profile.
+__all__ = [
+    "GENERIC_SAMPLING",
+    "NAMES",
+    "PROFILE_KEY",
+    "ChosenProfile",
+    "PromptFormat",
+    "Vocabulary",
+    "choose",
+]
+
+#: The key by which a GGUF file names its profile itself.
 PROFILE_KEY = "longwriter_edge.profile"
-GLM4, LLAMA, TEMPLATE, PLAIN = "longwriter-glm4-9b", "longwriter-llama3.1-8b", "template", "plain"
-NAMES = (GLM4, LLAMA, TEMPLATE, PLAIN)
 
-#: For models that were not trained on long texts: they loop in long prose without DRY. LongWriter's models keep
-#: their authors' settings, which have no such sampler.
-GENERIC_SAMPLING = SamplingSettings(dry_multiplier=0.8, dry_base=1.75, dry_allowed_length=4)
+#: Settings of formats that were not trained for long output. Small chat models loop in long prose, so DRY
+#: is on, over the whole context (llama.cpp looks back 64 tokens by default). A name of four tokens may
+#: repeat freely. The LongWriter formats follow their authors, who used no repetition sampler.
+GENERIC_SAMPLING = replace(
+    SamplingSettings(), dry_multiplier=0.8, dry_base=1.75, dry_allowed_length=4, dry_window=None
+)
 
+_LONGWRITER_GLM = "longwriter-glm4-9b"
+_LONGWRITER_LLAMA = "longwriter-llama3.1-8b"
+_GLM = "glm4"
+_TEMPLATE = "chat-template"
+_PLAIN = "plain"
+#: What an override may name.
+NAMES = (_LONGWRITER_GLM, _LONGWRITER_LLAMA, _GLM, _TEMPLATE, _PLAIN)
 
-@dataclass(frozen=True, slots=True)
-class PromptFormat:
-    """One prompt format.
-
-    Attributes:
-        name: The profile.
-        before_user: Opens the conversation, up to the first user's text.
-        between: From a user's text to the answer.
-        after_assistant: From an answer to the next user's text.
-        stop_ids: Tokens that end an answer, beside those of the vocabulary.
-        markers: Strings of the format that are plain text to the tokenizer.
-        multi_turn: Whether there is more than one turn.
-        sampling: Default settings.
-    """
-
-    name: str
-    before_user: tuple[Piece, ...]
-    between: tuple[Piece, ...]
-    after_assistant: tuple[Piece, ...] = ()
-    stop_ids: tuple[int, ...] = ()
-    markers: tuple[str, ...] = ()
-    multi_turn: bool = True
-    sampling: SamplingSettings = SamplingSettings()
+_GLM_ARCHITECTURES = ("chatglm", "glm4")
+# GLM-4's special tokens (tokenizer_config.json of LongWriter-glm4-9b).
+_GLM_TOKENS = {
+    151329: "<|endoftext|>",
+    151331: "[gMASK]",
+    151333: "<sop>",
+    151336: "<|user|>",
+    151337: "<|assistant|>",
+    151338: "<|observation|>",
+}
+# Llama 3.1's; LongWriter-llama3.1-8b ends its answers with the second, not with <|eot_id|>.
+_LLAMA_BOS, _LLAMA_END = 128000, 128001
+_LLAMA_TOKENS = {_LLAMA_BOS: "<|begin_of_text|>", _LLAMA_END: "<|end_of_text|>"}
+_PLAIN_WARNING = (
+    "this model has no chat template, so it is probably a base model; it is asked with plain headings "
+    "and may not follow the instruction"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,143 +66,156 @@ class ChosenProfile:
     warnings: tuple[str, ...] = ()
 
 
-def choose(
-    metadata: Mapping[str, str], vocabulary: Vocabulary, override: str | None = None
-) -> ChosenProfile:
-    """The format for a model, by its metadata, or the one that was asked for.
+def choose(metadata: Mapping[str, str], vocabulary: Vocabulary, override: str | None) -> ChosenProfile:
+    """The prompt format for a model.
+
+    In order: ``override``; the file's own key :data:`PROFILE_KEY`; a LongWriter model by its name and
+    architecture; a GLM-4 model by its tokens; the file's chat template; plain headings, with a warning.
+    What the file says but cannot be used becomes a warning, and the next one is tried.
+
+    Args:
+        metadata: Keys of the GGUF file.
+        vocabulary: The model's tokens.
+        override: A name of :data:`NAMES`, or ``None``.
 
     Raises:
-        InputError: there is no profile of this name, or the model cannot use it.
+        InputError: ``override`` is no profile, or the model has no chat template to use.
+        ModelError: ``override`` is a profile for another vocabulary, or the template is unusable.
     """
     if override is not None:
         if override not in NAMES:
             raise InputError(f"there is no profile {override!r}", hint=f"use one of {', '.join(NAMES)}")
-        return ChosenProfile(_asked_for(override, metadata, vocabulary), "as given")
-    named = metadata.get(PROFILE_KEY)
-    if named in (GLM4, LLAMA):
-        return _built_in(named, vocabulary, "named by the file")
+        return ChosenProfile(_build(override, metadata, vocabulary), "asked for")
+    warnings: list[str] = []
+    for name, reason in _candidates(metadata, vocabulary):
+        if name not in NAMES:
+            warnings.append(f"the model asks for the profile {name!r}, which this version does not know")
+            continue
+        try:
+            chosen = _build(name, metadata, vocabulary)
+        except ModelError as error:
+            warnings.append(f"the profile {name} ({reason}) cannot be used: {error}")
+            continue
+        if name == _PLAIN:
+            warnings.append(_PLAIN_WARNING)
+        return ChosenProfile(chosen, reason, tuple(warnings))
+    raise AssertionError("the plain format fits every vocabulary")
+
+
+def _candidates(metadata: Mapping[str, str], vocabulary: Vocabulary) -> list[tuple[str, str]]:
+    """Profiles worth trying, best first, and why."""
     architecture = metadata.get("general.architecture", "")
-    names = " ".join(metadata.get(f"general.{key}", "") for key in ("name", "basename", "finetune")).lower()
-    if architecture in ("chatglm", "glm4"):
-        problem = _glm_problem(vocabulary)
-        if problem is None:
-            return ChosenProfile(_glm(), f"the architecture is {architecture}")
-    if architecture == "llama" and "longwriter" in names:
-        return _built_in(LLAMA, vocabulary, "the file is named LongWriter")
-    return _from_template(metadata, vocabulary)
+    names = (metadata.get("general.name", ""), metadata.get("general.basename", ""))
+    is_longwriter = any("longwriter" in name.lower() for name in names)
+    candidates = []
+    if own := metadata.get(PROFILE_KEY, "").strip():
+        candidates.append((own, f"the file's {PROFILE_KEY}"))
+    if is_longwriter and architecture in _GLM_ARCHITECTURES:
+        candidates.append((_LONGWRITER_GLM, f"a LongWriter model of architecture {architecture}"))
+    if is_longwriter and architecture == "llama":
+        candidates.append((_LONGWRITER_LLAMA, "a LongWriter model of architecture llama"))
+    # By its tokens rather than its template: templates in published GLM-4 files are often wrong. A GLM model
+    # with other tokens is no fault of the file, so that is checked here and gives no warning.
+    if architecture in _GLM_ARCHITECTURES and _mismatch(_GLM_TOKENS, vocabulary) is None:
+        candidates.append((_GLM, f"architecture {architecture} with GLM-4's tokens"))
+    if metadata.get("tokenizer.chat_template", "").strip():
+        candidates.append((_TEMPLATE, "the model's chat template"))
+    candidates.append((_PLAIN, "no chat template"))
+    return candidates
 
 
-def _asked_for(name: str, metadata: Mapping[str, str], vocabulary: Vocabulary) -> PromptFormat:
-    if name == PLAIN:
-        return _plain(vocabulary)
-    try:
-        if name == TEMPLATE:
-            return _template(metadata, vocabulary)
-        return _built_in(name, vocabulary, "").format
-    except ModelError as error:
-        raise InputError(
-            f"the model cannot use the profile {name}: {error}", hint="leave --profile out"
-        ) from error
+def _build(name: str, metadata: Mapping[str, str], vocabulary: Vocabulary) -> PromptFormat:
+    if name == _LONGWRITER_GLM:
+        return _glm(name, "LongWriter-glm4-9b, by token ids", SamplingSettings(), vocabulary)
+    if name == _GLM:
+        return _glm(name, "GLM-4 chat models, by token ids", GENERIC_SAMPLING, vocabulary)
+    if name == _LONGWRITER_LLAMA:
+        return _longwriter_llama(vocabulary)
+    if name == _TEMPLATE:
+        return _from_template(metadata, vocabulary)
+    return _plain(vocabulary)
 
 
-def _built_in(name: str, vocabulary: Vocabulary, reason: str) -> ChosenProfile:
-    if name == LLAMA:
-        return ChosenProfile(_llama(vocabulary), reason)
-    problem = _glm_problem(vocabulary)
-    if problem is not None:
-        raise ModelError(f"its vocabulary is not GLM-4's: {problem}", hint="choose another --profile")
-    return ChosenProfile(_glm(), reason)
-
-
-#: Control tokens of GLM-4 (tokenization_chatglm.py of the checkpoint).
-_GLM_TOKENS = {
-    151329: "<|endoftext|>",
-    151331: "[gMASK]",
-    151333: "<sop>",
-    151336: "<|user|>",
-    151337: "<|assistant|>",
-    151338: "<|observation|>",
-}
-
-
-def _glm() -> PromptFormat:
-    """``[gMASK]<sop><|user|>\\n{query}<|assistant|>``, by ids; the model itself writes the line end."""
+def _glm(name: str, description: str, sampling: SamplingSettings, vocabulary: Vocabulary) -> PromptFormat:
+    _check_tokens(name, _GLM_TOKENS, vocabulary)
     return PromptFormat(
-        name=GLM4,
+        name=name,
+        description=description,
         before_user=(Ids((151331, 151333, 151336)), Plain("\n")),
+        # The model writes the newline after <|assistant|> itself.
         between=(Ids((151337,)),),
         after_assistant=(Ids((151336,)), Plain("\n")),
-        # llama.cpp does not take <|observation|> for an end on this architecture.
+        # <|observation|> is no end of generation to llama.cpp, but the models do end answers with it.
         stop_ids=(151329, 151336, 151338),
+        markers=(),
+        multi_turn=True,
+        add_bos=False,
+        sampling=sampling,
     )
 
 
-def _glm_problem(vocabulary: Vocabulary) -> str | None:
-    for token, text in _GLM_TOKENS.items():
-        found = vocabulary.token_text(token)
-        if found != text:
-            return f"token {token} is {found!r}, not {text!r}"
-    return None
-
-
-def _llama(vocabulary: Vocabulary) -> PromptFormat:
-    """``<|begin_of_text|>[INST]{query}[/INST]``, the marks being plain text without spaces.
-
-    llama.cpp's own llama2 template adds spaces, which the model was not trained on. After an answer comes
-    ``<|end_of_text|>``.
-    """
-    bos = () if vocabulary.bos is None else (Ids((vocabulary.bos,)),)
+def _longwriter_llama(vocabulary: Vocabulary) -> PromptFormat:
+    _check_tokens(_LONGWRITER_LLAMA, _LLAMA_TOKENS, vocabulary)
     return PromptFormat(
-        name=LLAMA,
-        before_user=(*bos, Plain("[INST]")),
+        name=_LONGWRITER_LLAMA,
+        description="LongWriter-llama3.1-8b, [INST] without spaces",
+        # The markers are ordinary text here, tokenized together with the query.
+        before_user=(Ids((_LLAMA_BOS,)), Plain("[INST]")),
         between=(Plain("[/INST]"),),
-        after_assistant=(Control("<|end_of_text|>"), *bos, Plain("[INST]")),
-        stop_ids=tuple(vocabulary.tokenize("<|end_of_text|>", special=True)[:1]),
+        after_assistant=(Ids((_LLAMA_END,)), Plain("[INST]")),
+        stop_ids=(_LLAMA_END,),
         markers=("[INST]", "[/INST]", "<<SYS>>", "<</SYS>>"),
+        multi_turn=True,
+        # By its id above, so that a file with a wrong BOS key gives the right prompt.
+        add_bos=False,
+        sampling=SamplingSettings(),
     )
 
 
-def _from_template(metadata: Mapping[str, str], vocabulary: Vocabulary) -> ChosenProfile:
-    if "tokenizer.chat_template" not in metadata:
-        warning = "the model has no chat template, so it may be a base model; using a plain format"
-        return ChosenProfile(_plain(vocabulary), "the model has no chat template", (warning,))
-    try:
-        return ChosenProfile(_template(metadata, vocabulary), "the model's own chat template")
-    except ModelError as error:
-        warning = f"{error}; using a plain format"
-        return ChosenProfile(_plain(vocabulary), "its chat template cannot be used", (warning,))
+def _from_template(metadata: Mapping[str, str], vocabulary: Vocabulary) -> PromptFormat:
+    # Imported here because jinja2 is slow to import and the built-in formats do without it.
+    from longwriter_edge.chat_template import derive_format
 
-
-def _template(metadata: Mapping[str, str], vocabulary: Vocabulary) -> PromptFormat:
-    template = metadata.get("tokenizer.chat_template")
-    if template is None:
-        raise ModelError("it has no chat template")
-    bos = vocabulary.bos
-    bos_text = "" if bos is None else vocabulary.token_text(bos) or ""
-    frame = chat_template.derive(template, bos=bos_text)
-    # Rendered templates write the BOS token themselves where they want one; llama.cpp adds it where the
-    # vocabulary says so.
-    begins = (Ids((bos,)),) if bos is not None and vocabulary.add_bos else ()
-    format = PromptFormat(
-        name=TEMPLATE,
-        before_user=(*begins, Control(frame.before_user)),
-        between=(Control(frame.between),),
+    template = metadata.get("tokenizer.chat_template", "")
+    if not template.strip():
+        raise InputError("the model has no chat template", hint=f"use --profile {_PLAIN}")
+    eos = metadata.get("tokenizer.ggml.eos_token_id", "")
+    return derive_format(
+        template,
+        vocabulary,
+        name=_TEMPLATE,
+        eos=vocabulary.token_text(int(eos)) if eos.isascii() and eos.isdigit() else None,
         sampling=GENERIC_SAMPLING,
     )
-    if frame.after_assistant is None:
-        return replace(format, multi_turn=False)
-    return replace(format, after_assistant=(Control(frame.after_assistant),))
 
 
 def _plain(vocabulary: Vocabulary) -> PromptFormat:
-    """Task and text under headings, for models that only continue text."""
-    bos = vocabulary.bos
-    begins = (Ids((bos,)),) if bos is not None and vocabulary.add_bos else ()
     return PromptFormat(
-        name=PLAIN,
-        before_user=(*begins, Plain("### Task\n\n")),
-        between=(Plain("\n\n### Text\n\n"),),
-        after_assistant=(Plain("\n\n### Task\n\n"),),
-        markers=("### Task", "### Text"),
+        name=_PLAIN,
+        description="plain headings, for base models",
+        before_user=(Plain("### Instruction\n\n"),),
+        between=(Plain("\n\n### Response\n\n"),),
+        after_assistant=(),
+        stop_ids=(),
+        markers=("### Instruction", "### Response"),
+        multi_turn=False,
+        add_bos=vocabulary.add_bos and vocabulary.bos is not None,
         sampling=GENERIC_SAMPLING,
     )
+
+
+def _check_tokens(profile: str, expected: Mapping[int, str], vocabulary: Vocabulary) -> None:
+    if (problem := _mismatch(expected, vocabulary)) is not None:
+        raise ModelError(
+            f"the profile {profile} does not fit this model: {problem}",
+            hint=f"leave --profile out, or use {_TEMPLATE}",
+        )
+
+
+def _mismatch(expected: Mapping[int, str], vocabulary: Vocabulary) -> str | None:
+    for token, text in expected.items():
+        found = vocabulary.token_text(token) if token < vocabulary.token_count else None
+        if found != text:
+            said = "missing" if found is None else repr(found)
+            return f"token {token} should be {text!r} and is {said}"
+    return None

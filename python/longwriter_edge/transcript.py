@@ -1,28 +1,58 @@
-"""The prompts of one document as tokens, cut where the engine puts sections in between.
-
-What is read once is the same tokens in every step by construction: nothing is tokenized a second time.
-"""
+"""The tokens of a document's prompts, cut so that what was read once is never tokenized again."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from longwriter_edge._core import Plan
+from longwriter_edge.errors import InputError
 from longwriter_edge.instruction import Language
-from longwriter_edge.profiles import PromptFormat
-from longwriter_edge.prompts import PromptSet, fill
-from longwriter_edge.tokens import AnyPiece, User, Vocabulary, encode, encode_text
+from longwriter_edge.prompt_format import PromptFormat
+from longwriter_edge.prompts import PromptSet, SectionStep
+from longwriter_edge.tokens import FormatPiece, User, Vocabulary, encode
 
-#: Between two sections in the text so far (LongWriter, agentwrite/write.py).
-SECTION_SEPARATOR = "\n\n"
+# Between two sections of the text so far, as AgentWrite joins them (LongWriter, agentwrite/write.py).
+_SEPARATOR = "\n\n"
+_TITLE_LABELS: dict[Language, str] = {"en": "Title: ", "zh": "标题："}
+
+
+class PlannedSection(Protocol):
+    """A section of a plan."""
+
+    @property
+    def title(self) -> str:
+        """Its heading."""
+
+    @property
+    def words(self) -> int | None:
+        """Its target."""
+
+
+class PlannedDocument(Protocol):
+    """A plan whose sections have targets: :class:`longwriter_edge._core.Plan`, or a fake."""
+
+    @property
+    def title(self) -> str:
+        """The document's title, which may be empty."""
+
+    @property
+    def sections(self) -> Sequence[PlannedSection]:
+        """In order."""
+
+    def step_lines(self, language: str) -> list[str]:
+        """One line a section."""
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptTokens:
-    """Tokens of the prompts.
+    """The prompts of one document.
 
-    ``prefix`` is read once, ``opens[k]`` before section k; ``separator`` stands between sections of the
-    layout ``paper`` and is ``None`` for ``turns``.
+    Attributes:
+        prefix: Read once, before everything else.
+        opens: For each section what is read before it. In the turns layout this follows the section before,
+            in the paper layout the text so far.
+        separator: What stands between two sections in the text so far; ``None`` in the turns layout.
     """
 
     prefix: list[int]
@@ -30,68 +60,99 @@ class TranscriptTokens:
     separator: list[int] | None
 
 
-@dataclass(frozen=True, slots=True)
-class PromptWriter:
-    """Fills prompts in and encodes them, for one model and language."""
+def build_turns(
+    prompt_format: PromptFormat,
+    prompts: PromptSet,
+    vocabulary: Vocabulary,
+    *,
+    instruction: str,
+    plan: PlannedDocument,
+) -> TranscriptTokens:
+    """Instruction and plan in the first user turn, each section as an answer to a short turn of its own.
 
-    format: PromptFormat
-    prompts: PromptSet
-    vocabulary: Vocabulary
-    language: Language
+    Raises:
+        InputError: the format has a single turn.
+    """
+    if not prompt_format.multi_turn:
+        raise InputError(
+            f"the prompt format {prompt_format.name} has no second turn, which the layout turns needs",
+            hint="use the layout paper",
+        )
+    encoder = _Encoder(prompt_format, vocabulary)
+    lines, steps = _lines_and_steps(plan, prompts.language)
+    turns = [prompts.ask_section(step, len(steps)) for step in steps]
+    return TranscriptTokens(
+        prefix=encoder.start(prompts.open_turns(instruction, lines, len(steps))),
+        opens=[
+            encoder.finish_turn(turn, before=prompt_format.after_assistant if number else ())
+            for number, turn in enumerate(turns)
+        ],
+        separator=None,
+    )
 
-    def plan(self, *, instruction: str, words: int, fewest: int, most: int) -> list[int]:
-        """The prompt that asks for a plan of ``fewest`` to ``most`` sections."""
-        to = {"en": " to ", "zh": "到"}[self.language]
-        count = str(most) if fewest == most else f"{fewest}{to}{most}"
-        values = {"instruction": instruction, "words": words, "count": count}
-        asked = User(fill(self.prompts.plan, values))
-        return self._encode(*self.format.before_user, asked, *self.format.between)
 
-    def turns(self, *, instruction: str, plan: Plan) -> TranscriptTokens:
-        """Instruction and plan in the first user's turn, then a short turn for each section."""
-        whole = self._whole(instruction, plan)
-        prefix = self._encode(*self.format.before_user, User(fill(self.prompts.first_turn, whole)))
-        opens = []
-        for number, step in enumerate(self._steps(plan)):
-            asked = User(fill(self.prompts.step, step))
-            turn = () if number == 0 else self.format.after_assistant
-            opens.append(self._continue(*turn, asked, *self.format.between))
-        return TranscriptTokens(prefix, opens, None)
+def build_paper(
+    prompt_format: PromptFormat,
+    prompts: PromptSet,
+    vocabulary: Vocabulary,
+    *,
+    instruction: str,
+    plan: PlannedDocument,
+) -> TranscriptTokens:
+    """One user turn with instruction, plan and the text so far, and the step last (AgentWrite)."""
+    encoder = _Encoder(prompt_format, vocabulary)
+    lines, steps = _lines_and_steps(plan, prompts.language)
+    return TranscriptTokens(
+        prefix=encoder.start(prompts.open_paper(instruction, lines, len(steps))),
+        opens=[
+            encoder.finish_turn(prompts.close_paper(instruction, lines, step, len(steps))) for step in steps
+        ],
+        separator=encode([User(_SEPARATOR)], vocabulary),
+    )
 
-    def paper(self, *, instruction: str, plan: Plan) -> TranscriptTokens:
-        """One prompt with the text so far inside and the step last."""
-        whole = self._whole(instruction, plan)
-        prefix = self._encode(*self.format.before_user, User(fill(self.prompts.paper_head, whole)))
-        opens = [
-            self._continue(User(fill(self.prompts.paper_tail, {**whole, **step})), *self.format.between)
-            for step in self._steps(plan)
-        ]
-        return TranscriptTokens(prefix, opens, encode_text(SECTION_SEPARATOR, self.vocabulary, first=False))
 
-    def _whole(self, instruction: str, plan: Plan) -> dict[str, object]:
-        """What is the same for all sections."""
-        return {
-            "instruction": instruction,
-            "plan": "\n".join(plan.step_lines(self.language)),
-            "words": sum(section.words or 0 for section in plan.sections),
-        }
+def build_plan_prompt(
+    prompt_format: PromptFormat,
+    prompts: PromptSet,
+    vocabulary: Vocabulary,
+    *,
+    instruction: str,
+    words: int,
+    fewest: int,
+    most: int,
+) -> list[int]:
+    """The prompt that asks for a plan of ``fewest`` to ``most`` sections with ``words`` words in all."""
+    encoder = _Encoder(prompt_format, vocabulary)
+    turn = prompts.ask_plan(instruction, words=words, fewest=fewest, most=most)
+    return encoder.start(turn, after=prompt_format.between)
 
-    def _steps(self, plan: Plan) -> list[dict[str, object]]:
-        """What is different for each section."""
-        lines = plan.step_lines(self.language)
-        return [
-            {
-                "step": line,
-                "title": section.title,
-                "words": section.words or 0,
-                "number": number,
-                "count": len(lines),
-            }
-            for number, (line, section) in enumerate(zip(lines, plan.sections, strict=True), start=1)
-        ]
 
-    def _encode(self, *pieces: AnyPiece) -> list[int]:
-        return encode(pieces, self.vocabulary, self.format.markers)
+class _Encoder:
+    """Encodes the turns of one format on one vocabulary."""
 
-    def _continue(self, *pieces: AnyPiece) -> list[int]:
-        return encode(pieces, self.vocabulary, self.format.markers, continued=True)
+    def __init__(self, prompt_format: PromptFormat, vocabulary: Vocabulary) -> None:
+        self._format = prompt_format
+        self._vocabulary = vocabulary
+
+    def start(self, turn: str, *, after: tuple[FormatPiece, ...] = ()) -> list[int]:
+        """The beginning of the prompt, with the first turn or what is known of it."""
+        bos = self._vocabulary.bos if self._format.add_bos else None
+        pieces = (*self._format.before_user, User(turn), *after)
+        tokens = encode(pieces, self._vocabulary, markers=self._format.markers, at_start=True)
+        return tokens if bos is None else [bos, *tokens]
+
+    def finish_turn(self, turn: str, *, before: tuple[FormatPiece, ...] = ()) -> list[int]:
+        """The rest of a user turn, and what asks for the answer."""
+        pieces = (*before, User(turn), *self._format.between)
+        return encode(pieces, self._vocabulary, markers=self._format.markers)
+
+
+def _lines_and_steps(plan: PlannedDocument, language: Language) -> tuple[str, list[SectionStep]]:
+    """The plan as the prompts show it, and its sections."""
+    lines = plan.step_lines(language)
+    steps = [
+        SectionStep(line, number, section.title, section.words or 0)
+        for number, (line, section) in enumerate(zip(lines, plan.sections, strict=True), start=1)
+    ]
+    title = [_TITLE_LABELS[language] + plan.title] if plan.title else []
+    return "\n".join([*title, *lines]), steps

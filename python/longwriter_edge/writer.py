@@ -32,9 +32,7 @@ from longwriter_edge.request import WriteRequest
 from longwriter_edge.store import RunRecord, Store
 
 
-def make_plan(
-    model: WritingModel, request: WriteRequest, stop: Stop
-) -> Generator[Event, None, _core.Plan]:
+def make_plan(model: WritingModel, request: WriteRequest, stop: Stop) -> Generator[Event, None, _core.Plan]:
     """Makes a plan and returns it; nothing is stored.
 
     Raises:
@@ -82,8 +80,8 @@ class Writer:
     ) -> Iterator[Event]:
         """Writes a document, from the plan on or from ``plan``.
 
-        All that can be refused is refused by the first step of the iterator. From :class:`RunStarted` on errors
-        no longer raise: the last event is a :class:`RunEnded` that says what happened.
+        All that can be refused is refused by the first step of the iterator. From :class:`RunStarted`
+        on errors no longer raise: the last event is a :class:`RunEnded` that says what happened.
 
         Raises:
             InputError: the request or the plan cannot be used; DoesNotFitError if the document has no
@@ -93,7 +91,7 @@ class Writer:
         preparation = prepare(self._model, request)
         if plan is not None:
             plan = _rescaled(plan, request.words)
-            preparation.document(plan, ())
+        context = _context(preparation, plan)
         config = {
             "request": preparation.resolved_request().to_json(),
             "model": str(self._model.path),
@@ -102,7 +100,7 @@ class Writer:
         }
         run = self._store.create_run(request.instruction, config)
         with self._store.lock(run):
-            yield from self._attempt(_Job(run, preparation, plan, (), output, resumed=False))
+            yield from self._attempt(_Job(run, preparation, plan, (), context, output, resumed=False))
 
     def resume(self, run: str, *, output: DocumentOutput | None = None) -> Iterator[Event]:
         """Goes on with a stored run where it stopped, inside its section.
@@ -125,7 +123,9 @@ class Writer:
             request = WriteRequest.from_json(record.config.get("request", {}))
             preparation = prepare(self._model, request)
             plan, written = _stored_plan(record)
-            yield from self._attempt(_Job(run, preparation, plan, written, output, resumed=True))
+            yield from self._attempt(
+                _Job(run, preparation, plan, written, _context(preparation, plan), output, resumed=True)
+            )
 
     def _attempt(self, job: _Job) -> Iterator[Event]:
         """Writes the document and reports the end, whatever it is."""
@@ -165,13 +165,9 @@ class Writer:
 
     def _stages(self, job: _Job) -> Iterator[Event]:
         preparation = job.preparation
-        if job.plan is None:
-            context = preparation.estimated_context()
-        else:
-            context = preparation.context_for(job.plan)
-        engine = preparation.engine(context)
+        engine = preparation.engine(job.context)
         try:
-            yield self._run_started(job, context)
+            yield self._run_started(job)
             yield from preparation.notices()
             if job.plan is None:
                 plan, usages = yield from planner.generate(engine, preparation.plan_prompt(), self._stop)
@@ -179,10 +175,12 @@ class Writer:
                 self._store.save_plan(job.run, plan.title, _section_plans(plan))
                 job.plan = plan
                 needed = preparation.context_for(plan)
-                if needed > context:
+                if needed > job.context:
                     engine.close()
                     engine = preparation.engine(needed)
-                    yield Notice("info", f"the plan needs a context of {needed:,} tokens instead of {context:,}")
+                    yield Notice(
+                        "info", f"the plan needs a context of {needed:,} tokens instead of {job.context:,}"
+                    )
             elif not job.resumed:
                 self._store.save_plan(job.run, job.plan.title, _section_plans(job.plan))
             yield _plan_ready(job.plan)
@@ -205,7 +203,7 @@ class Writer:
             _copy(event, job.output)
             yield event
 
-    def _run_started(self, job: _Job, context: int) -> RunStarted:
+    def _run_started(self, job: _Job) -> RunStarted:
         preparation = job.preparation
         request = preparation.request
         return RunStarted(
@@ -215,7 +213,7 @@ class Writer:
             profile=preparation.format.name,
             layout=preparation.layout,
             device=self._model.device,
-            context_tokens=context,
+            context_tokens=job.context,
             words=request.words,
             seed=request.seed,
             resumed=job.resumed,
@@ -231,6 +229,7 @@ class _Job:
         preparation: Preparation,
         plan: _core.Plan | None,
         written: Sequence[WrittenSection],
+        context: int,
         output: DocumentOutput | None,
         *,
         resumed: bool,
@@ -239,6 +238,7 @@ class _Job:
         self.preparation = preparation
         self.plan = plan
         self.written = written
+        self.context = context
         self.output = output
         self.resumed = resumed
         self.draft: Draft | None = None
@@ -271,6 +271,15 @@ def _copy(event: Event, output: DocumentOutput | None) -> None:
         output.write(event.written)
     elif isinstance(event, SectionText):
         output.write(event.text)
+
+
+def _context(preparation: Preparation, plan: _core.Plan | None) -> int:
+    """The context to begin with, in tokens.
+
+    Raises:
+        DoesNotFitError: the document has no room in the model's context.
+    """
+    return preparation.estimated_context() if plan is None else preparation.context_for(plan)
 
 
 def _rescaled(plan: _core.Plan, words: int) -> _core.Plan:

@@ -6,8 +6,8 @@ import importlib
 from pathlib import Path
 
 import pytest
-from fake_cli import ANSWERS, Result, Run
 
+from fake_cli import ANSWERS, Result, Run
 from longwriter_edge import cli
 from longwriter_edge.testing import FakeModel
 

@@ -10,13 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_cli import ANSWERS, DOCUMENT, INSTRUCTION, PLAN, SHIPS, SIZE, WATER, Run
 
+from fake_cli import ANSWERS, DOCUMENT, INSTRUCTION, PLAN, SHIPS, SIZE, WATER, Run
 from longwriter_edge.testing import FakeModel
 
-
-#: The evaluation of the fake model that falls into the first section's text: reading the plan's prompt, sampling
-#: the plan byte by byte and reading the first step take about 240 of them.
+#: The evaluation of the fake model that falls into the first section's text: reading the plan's prompt,
+#: sampling the plan byte by byte and reading the first step take about 240 of them.
 IN_FIRST_SECTION = 270
 
 
@@ -114,7 +113,9 @@ def test_after_any_fault_the_run_can_be_continued_to_the_same_document(
     run: Run, tmp_path: Path, fault: str
 ) -> None:
     output = tmp_path / "sea.md"
-    failed = write(run, "--json", "-o", str(output), model=FakeModel(ANSWERS, faults=[(IN_FIRST_SECTION, fault)]))
+    failed = write(
+        run, "--json", "-o", str(output), model=FakeModel(ANSWERS, faults=[(IN_FIRST_SECTION, fault)])
+    )
     assert failed.code == 1
     assert failed.events[-1]["outcome"] == "failed"
     assert failed.events[-1]["error"]

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import gguf_files
 import pytest
+
+import gguf_files
 from longwriter_edge import library, models, native, samplers
 from longwriter_edge.errors import InputError, LibraryError, ModelError
 from longwriter_edge.model import Model

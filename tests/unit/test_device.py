@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+
 from longwriter_edge import device
 from longwriter_edge.device import Gpu, Placement
 from longwriter_edge.errors import InputError

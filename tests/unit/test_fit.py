@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from longwriter_edge.errors import DoesNotFitError
 from longwriter_edge.fit import CONTEXT_STEP, SECTION_OVERRUN, Fit
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
 from longwriter_edge import library
 from longwriter_edge.errors import LibraryError
 

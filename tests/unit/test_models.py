@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-import gguf_files
 import pytest
+
+import gguf_files
 from longwriter_edge import gguf_header, metadata, models
 from longwriter_edge.errors import ModelError
 

@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-import longwriter_edge
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import longwriter_edge
 from longwriter_edge.errors import OutputError
 from longwriter_edge.output import DocumentOutput, render_markdown
 from longwriter_edge.output.markdown import Markdown

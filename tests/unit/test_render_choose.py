@@ -7,11 +7,12 @@ import subprocess
 import sys
 
 import pytest
+from render_events import beginning
+
 from longwriter_edge.render import choose
 from longwriter_edge.render.jsonl import JsonLinesRenderer
 from longwriter_edge.render.live import LiveRenderer, terminal_console
 from longwriter_edge.render.plain import PlainRenderer, QuietRenderer
-from render_events import beginning
 
 
 class Terminal(io.StringIO):

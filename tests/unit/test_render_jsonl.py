@@ -7,10 +7,11 @@ import io
 import json
 
 import pytest
+from render_events import whole_run
+
 from longwriter_edge.errors import OutputError
 from longwriter_edge.events import SCHEMA_VERSION, Notice
 from longwriter_edge.render.jsonl import JsonLinesRenderer
-from render_events import whole_run
 
 
 class FailingStream(io.StringIO):

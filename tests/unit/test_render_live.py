@@ -6,6 +6,9 @@ import io
 from itertools import product
 
 import pytest
+from render_events import FakeClock, beginning, plan_ready, run_ended, run_started, section, whole_run
+from rich.cells import cell_len
+
 from longwriter_edge.events import (
     Event,
     Notice,
@@ -21,8 +24,6 @@ from longwriter_edge.render.frame import ASCII, UNICODE, bar, glyphs_for, phase_
 from longwriter_edge.render.live import LiveRenderer, TerminalConsole
 from longwriter_edge.render.progress import Progress, duration
 from longwriter_edge.render.tail import TextTail
-from render_events import FakeClock, beginning, plan_ready, run_ended, run_started, section, whole_run
-from rich.cells import cell_len
 
 SIZES = tuple(product((60, 80, 120, 200), (15, 24, 50)))
 TITLES = {

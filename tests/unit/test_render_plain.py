@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 
+from render_events import FakeClock, beginning, plan_ready, run_ended, run_started, whole_run
+
 from longwriter_edge.events import (
     Event,
     Notice,
@@ -15,7 +17,6 @@ from longwriter_edge.events import (
     SectionText,
 )
 from longwriter_edge.render.plain import PlainRenderer, QuietRenderer
-from render_events import FakeClock, beginning, plan_ready, run_ended, run_started, whole_run
 
 HOSTILE = "a\x1b[31m\x9b2J\x07\u202eb"
 

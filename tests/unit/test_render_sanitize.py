@@ -7,6 +7,7 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from longwriter_edge.render.sanitize import encodable, safe, safe_line
 
 # Shown by fonts although their category is "format": signs that enclose the digits or letters after them.

@@ -10,8 +10,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import longwriter_edge
 import pytest
+
+import longwriter_edge
 from longwriter_edge.errors import RunLockedError, RunNotFoundError, StoreError
 from longwriter_edge.events import Notice, SectionPlan
 from longwriter_edge.store import FLUSH_SECONDS, Store, default_path

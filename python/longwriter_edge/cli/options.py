@@ -95,7 +95,9 @@ def format_options() -> Callable[[Command], Command]:
 def display_options() -> Callable[[Command], Command]:
     """What is shown."""
     return _all(
-        click.option("--json", "as_json", is_flag=True, help="One event a line on stdout, nothing else there."),
+        click.option(
+            "--json", "as_json", is_flag=True, help="One event a line on stdout, nothing else there."
+        ),
         click.option("-q", "--quiet", is_flag=True, help="Show warnings and errors only."),
     )
 
@@ -106,7 +108,7 @@ def store_option() -> Callable[[Command], Command]:
         "--store",
         "store_path",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="File that keeps the runs. Default: $LONGWRITER_EDGE_STORE, else one in the user's data directory.",
+        help="File that keeps the runs. Default: $LONGWRITER_EDGE_STORE, else in the user's data directory.",
     )
 
 
@@ -169,7 +171,9 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
 
 
-def make_request(model: Model, options: RequestOptions, instruction: str, layout: Layout | None) -> WriteRequest:
+def make_request(
+    model: Model, options: RequestOptions, instruction: str, layout: Layout | None
+) -> WriteRequest:
     """The request that the options describe.
 
     Raises:

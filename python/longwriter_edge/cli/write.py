@@ -117,4 +117,3 @@ def read_plan(path: Path) -> Plan:
     for note in plan.notes:
         click.echo(f"{path.name}: {note}", err=True)
     return plan
-

@@ -1,134 +1,197 @@
-"""The prompts: our own wording, in English and Chinese, replaceable by files.
-
-Each prompt is a text file with placeholders of :class:`string.Template`:
-
-``plan.txt``
-    asks for a plan; ``$instruction``, ``$words`` (of the whole text), ``$count`` (of sections, such as "3 to 5").
-``first_turn.txt``
-    opens the first user's turn; ``$instruction``, ``$plan``, ``$words``. The step follows it.
-``step.txt``
-    asks for one section; ``$step`` (its line of the plan), ``$title``, ``$words``, ``$number``, ``$count``.
-``paper.txt``
-    the single prompt of the layout ``paper``; all of ``first_turn.txt`` and ``step.txt``, and once ``$text``, the
-    text so far, before everything that changes from step to step.
-"""
+"""The prompts: text files with placeholders, built in or given by the user."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import string
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from string import Template
 
 from longwriter_edge.errors import InputError
 from longwriter_edge.instruction import Language
 
-_STEP = {"step", "title", "words", "number", "count"}
-#: Placeholders that a file may have, and those that it must have.
-_PLACEHOLDERS: dict[str, tuple[set[str], set[str]]] = {
-    "plan.txt": ({"instruction", "words", "count"}, {"instruction"}),
-    "first_turn.txt": ({"instruction", "plan", "words"}, {"instruction"}),
-    "step.txt": (_STEP, {"step"}),
-    "paper.txt": ({"instruction", "plan", "text", *_STEP}, {"instruction", "text", "step"}),
+# Placeholders that a file may have, and those that it must have.
+_SECTION = {"step", "number", "title", "words"}
+_ALLOWED = {
+    "plan.txt": {"instruction", "words", "fewest", "most"},
+    "first_turn.txt": {"instruction", "plan", "count"},
+    "step.txt": {"count", *_SECTION},
+    "paper.txt": {"instruction", "plan", "count", "text", *_SECTION},
 }
-#: A prompt's wording; what is put into it may be far longer.
-_LONGEST_PROMPT = 100_000
+_REQUIRED = {
+    "plan.txt": {"instruction"},
+    "first_turn.txt": {"instruction"},
+    "step.txt": {"step"},
+    "paper.txt": {"instruction", "text", "step"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SectionStep:
+    """What the prompts say about one section: its line of the plan, its number (from 1) and so on."""
+
+    line: str
+    number: int
+    title: str
+    words: int
 
 
 @dataclass(frozen=True, slots=True)
 class PromptSet:
-    """The prompts of one language as templates."""
+    """The prompts of one language.
 
-    plan: Template
-    first_turn: Template
-    step: Template
-    paper_head: Template
-    paper_tail: Template
+    Placeholders are ``$instruction``, ``$plan`` (its lines) and ``$count`` (of sections); in ``plan.txt``
+    ``$words`` (in all), ``$fewest`` and ``$most`` (sections); for one section ``$step`` (its line of the
+    plan), ``$number``, ``$title`` and ``$words``. ``$$`` is a dollar sign.
+
+    Attributes:
+        language: The language.
+        plan: Asks for a plan.
+        first_turn: Begins the first turn; a step follows it.
+        step: Asks for one section.
+        paper_head: The single prompt up to the text so far.
+        paper_tail: The single prompt behind it.
+    """
+
+    language: Language
+    plan: string.Template
+    first_turn: string.Template
+    step: string.Template
+    paper_head: string.Template
+    paper_tail: string.Template
 
     @classmethod
     def load(cls, language: Language, directory: Path | None = None) -> PromptSet:
-        """The built-in prompts, replaced by the files of the same name in ``directory``.
+        """The built-in prompts, with those that ``directory`` has files for replaced.
+
+        Args:
+            language: Of the built-in prompts.
+            directory: May hold ``plan.txt``, ``first_turn.txt``, ``step.txt`` and ``paper.txt``.
 
         Raises:
-            InputError: the directory or a file cannot be read, a placeholder is unknown or missing, or there
-                is no prompt in the directory at all.
+            InputError: the directory has none of them, or a file cannot be read, is not UTF-8, has an unknown
+                placeholder or lacks one that it needs.
         """
-        texts = {name: _read_built_in(language, name) for name in _PLACEHOLDERS}
         if directory is not None:
-            texts.update(_read_directory(directory))
-        head, _, tail = texts["paper.txt"].partition("$text")
+            _check_directory(directory)
+        texts = {name: _checked(*_read(name, language, directory)) for name in _ALLOWED}
+        head, tail = _split_paper(texts["paper.txt"], _read("paper.txt", language, directory)[2])
         return cls(
-            plan=Template(texts["plan.txt"]),
-            first_turn=Template(texts["first_turn.txt"]),
-            step=Template(texts["step.txt"]),
-            paper_head=Template(head),
-            paper_tail=Template(tail),
+            language,
+            plan=string.Template(texts["plan.txt"]),
+            first_turn=string.Template(texts["first_turn.txt"]),
+            step=string.Template(texts["step.txt"]),
+            paper_head=string.Template(head),
+            paper_tail=string.Template(tail),
         )
 
+    def ask_plan(self, instruction: str, *, words: int, fewest: int, most: int) -> str:
+        """The turn that asks for a plan of ``fewest`` to ``most`` sections with ``words`` words in all."""
+        return self.plan.substitute(instruction=instruction.strip(), words=words, fewest=fewest, most=most)
 
-def fill(template: Template, values: Mapping[str, object]) -> str:
-    """The template with its placeholders filled in, once: what is filled in is not looked at again."""
-    return template.substitute(values)
+    def open_turns(self, instruction: str, plan: str, count: int) -> str:
+        """The beginning of the first turn. Ends with an empty line, since the first step follows."""
+        text = self.first_turn.substitute(instruction=instruction.strip(), plan=plan, count=count)
+        return text.rstrip() + "\n\n"
+
+    def ask_section(self, step: SectionStep, count: int) -> str:
+        """The turn that asks for a section, or the end of the first one."""
+        return self.step.substitute(_values(step, count))
+
+    def open_paper(self, instruction: str, plan: str, count: int) -> str:
+        """The single prompt up to the text so far; the same for all sections."""
+        return self.paper_head.substitute(instruction=instruction.strip(), plan=plan, count=count)
+
+    def close_paper(self, instruction: str, plan: str, step: SectionStep, count: int) -> str:
+        """The single prompt behind the text so far."""
+        values = _values(step, count)
+        return self.paper_tail.substitute(values, instruction=instruction.strip(), plan=plan)
 
 
-def _read_built_in(language: Language, name: str) -> str:
-    text = resources.files(__name__).joinpath(language, name).read_text(encoding="utf-8")
-    return _without_last_line_end(text)
+def _values(step: SectionStep, count: int) -> dict[str, object]:
+    return {
+        "step": step.line,
+        "number": step.number,
+        "title": step.title,
+        "words": step.words,
+        "count": count,
+    }
 
 
-def _read_directory(directory: Path) -> dict[str, str]:
+def _check_directory(directory: Path) -> None:
+    names = ", ".join(_ALLOWED)
     if not directory.is_dir():
-        raise InputError(f"{directory} is not a directory of prompts")
-    texts = {}
-    for name in _PLACEHOLDERS:
-        file = directory / name
-        if file.exists():
-            texts[name] = _read_file(file)
-    if not texts:
+        raise InputError(f"the directory of prompts {directory} does not exist", hint=f"it may hold {names}")
+    if not any((directory / name).exists() for name in _ALLOWED):
         raise InputError(
-            f"{directory} has no prompt in it", hint=f"name the files {', '.join(_PLACEHOLDERS)}"
+            f"the directory {directory} holds none of {names}", hint="check the names of the files"
         )
-    return texts
 
 
-def _read_file(file: Path) -> str:
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"the prompt {file} cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"the prompt {file} is not UTF-8 text") from error
-    if len(text) > _LONGEST_PROMPT:
-        raise InputError(f"the prompt {file} has {len(text):,} characters; {_LONGEST_PROMPT:,} is the most")
-    # string.Template knows ${name} too; one form makes the cut at $text simple.
-    text = text.replace("${text}", "$text")
-    _check_placeholders(file, text)
-    return _without_last_line_end(text)
-
-
-def _check_placeholders(file: Path, text: str) -> None:
-    allowed, required = _PLACEHOLDERS[file.name]
-    found = []
-    for match in Template.pattern.finditer(text):
-        name = match["named"] or match["braced"]
-        if name is None and match["escaped"] is None:
-            raise InputError(f"the prompt {file} has a lone $", hint="write $$ for a dollar sign")
-        if name is not None:
-            found.append(name)
-    for name in found:
-        if name not in allowed:
-            known = ", ".join(f"${known}" for known in sorted(allowed))
-            raise InputError(f"the prompt {file} has the unknown placeholder ${name}", hint=f"use {known}")
-    for name in sorted(required - set(found)):
-        raise InputError(f"the prompt {file} lacks the placeholder ${name}")
-    if file.name == "paper.txt":
-        head = found[: found.index("text")]
-        if found.count("text") != 1 or any(name in _STEP - {"words"} for name in head):
+def _read(name: str, language: Language, directory: Path | None) -> tuple[str, str, str]:
+    """Name and text of a prompt file, and where it is, for messages."""
+    if directory is not None and (path := directory / name).exists():
+        try:
+            return name, path.read_text(encoding="utf-8-sig").strip(), str(path)
+        except OSError as error:
+            raise InputError(f"the prompt {path} cannot be read: {error.strerror or error}") from error
+        except UnicodeDecodeError as error:
             raise InputError(
-                f"the prompt {file} must have $text once, before everything that changes with the step"
+                f"the prompt {path} is not UTF-8 text: {error.reason} at byte {error.start}",
+                hint="save it as UTF-8",
+            ) from error
+    built_in = resources.files(__package__).joinpath(language).joinpath(name)
+    return name, built_in.read_text(encoding="utf-8").strip(), f"{language}/{name}"
+
+
+def _checked(name: str, text: str, place: str) -> str:
+    found = _placeholders(text, place)
+    allowed, required = _ALLOWED[name], _REQUIRED[name]
+    if unknown := [placeholder for placeholder in found if placeholder not in allowed]:
+        raise InputError(
+            f"the prompt {place} has an unknown placeholder ${unknown[0]}",
+            hint=f"{name} may have {_listed(allowed)}; a dollar sign is written $$",
+        )
+    if missing := required - set(found):
+        raise InputError(
+            f"the prompt {place} lacks {_listed(missing)}", hint=f"put {_listed(missing)} into it"
+        )
+    return text
+
+
+def _split_paper(text: str, place: str) -> tuple[str, str]:
+    """The prompt before and behind ``$text``: what is before is read once, for all sections."""
+    matches = [match for match in string.Template.pattern.finditer(text) if _named(match) == "text"]
+    if len(matches) != 1:
+        raise InputError(f"the prompt {place} has $text {len(matches)} times", hint="write it exactly once")
+    head, tail = text[: matches[0].start()], text[matches[0].end() :]
+    if early := [placeholder for placeholder in _placeholders(head, place) if placeholder in _SECTION]:
+        raise InputError(
+            f"the prompt {place} has ${early[0]} before $text",
+            hint="what changes with the section must come after $text, since what is before is read once",
+        )
+    # The text so far ends with the separator already.
+    return head, tail.lstrip("\n")
+
+
+def _placeholders(text: str, place: str) -> list[str]:
+    found = []
+    for match in string.Template.pattern.finditer(text):
+        if match["invalid"] is not None:
+            line = text.count("\n", 0, match.start()) + 1
+            raise InputError(
+                f"the prompt {place} has a $ without a placeholder in line {line}",
+                hint="write $$ for a dollar sign",
             )
+        if name := _named(match):
+            found.append(name)
+    return found
 
 
-def _without_last_line_end(text: str) -> str:
-    return text[:-1] if text.endswith("\n") else text
+def _named(match: re.Match[str]) -> str | None:
+    return match["named"] or match["braced"]
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(f"${name}" for name in sorted(names))

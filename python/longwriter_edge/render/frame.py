@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from longwriter_edge.render.progress import Progress, SectionProgress, duration, fraction
-from longwriter_edge.render.tail import TextTail
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
+
+from longwriter_edge.render.progress import Progress, SectionProgress, duration, fraction
+from longwriter_edge.render.tail import TextTail
 
 Line: TypeAlias = list[Segment]
 

@@ -9,6 +9,12 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TextIO
 
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.control import Control
+from rich.live import Live
+from rich.segment import ControlType, Segment
+from rich.text import Text
+
 from longwriter_edge.events import (
     Event,
     Notice,
@@ -26,11 +32,6 @@ from longwriter_edge.render.progress import Progress
 from longwriter_edge.render.sanitize import encodable, safe
 from longwriter_edge.render.summary import summary_lines
 from longwriter_edge.render.tail import TextTail
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.control import Control
-from rich.live import Live
-from rich.segment import ControlType, Segment
-from rich.text import Text
 
 #: Seconds between two pictures, at least.
 MINIMUM_INTERVAL = 0.1

@@ -28,7 +28,8 @@ pub(super) fn split(text: &str) -> Draft {
         _ => ("", text),
     };
     let (title, title_words) = without_count(title);
-    words = words.or(title_words);
+    let (point, point_words) = without_leading_count(point);
+    words = words.or(title_words).or(point_words);
     Draft {
         number: None,
         title: plain(title),
@@ -42,6 +43,15 @@ pub(super) fn without_count(text: &str) -> (&str, Option<u64>) {
     match count::split_trailing(text) {
         Some((rest, words)) => (rest, Some(words)),
         None => (text, None),
+    }
+}
+
+/// The rest of `(300 words): text`, as it stands after a bold title, and the count.
+fn without_leading_count(text: &str) -> (&str, Option<u64>) {
+    let parts = PARTED.captures(text).map(|found| found.extract().1);
+    match parts.map(|[first, rest]| (without_count(first), rest)) {
+        Some((("", words), rest)) => (rest, words),
+        _ => (text, None),
     }
 }
 
@@ -145,6 +155,15 @@ mod tests {
             };
             assert_eq!(split(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_count_may_stand_between_title_and_point() {
+        let draft = split("**The founding** (300 words): who built it");
+        assert_eq!(
+            (draft.point.as_str(), draft.words),
+            ("who built it", Some(300))
+        );
     }
 
     #[test]
