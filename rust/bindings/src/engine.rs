@@ -27,6 +27,9 @@ const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
 /// Most events handed over in one call.
 const EVENTS_PER_CALL: usize = 256;
 
+/// Name, offset and size of a struct's field.
+type Field = (String, usize, usize);
+
 /// A worker thread that writes documents on one context.
 #[pyclass(name = "Engine", module = "longwriter_edge._core", frozen)]
 pub(crate) struct PyEngine {
@@ -54,7 +57,7 @@ impl PyEngine {
     fn llama(
         py: Python<'_>,
         functions: BTreeMap<String, (usize, Vec<String>, String)>,
-        layouts: BTreeMap<String, (usize, Vec<(String, usize, usize)>)>,
+        layouts: BTreeMap<String, (usize, Vec<Field>)>,
         context: usize,
         vocabulary: usize,
         batch_tokens: u32,

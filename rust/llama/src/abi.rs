@@ -1,6 +1,7 @@
 //! The C structs that cross the boundary, and the check that the loaded library has the same.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::mem::{offset_of, size_of};
 
 use longwriter_scheduler::backend::Token;
@@ -46,6 +47,16 @@ pub struct StructLayout {
     pub size: usize,
     /// Name, offset and size of each field, in order.
     pub fields: Vec<(String, usize, usize)>,
+}
+
+impl fmt::Display for StructLayout {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} bytes", self.size)?;
+        for (name, offset, size) in &self.fields {
+            write!(formatter, ", {name} at {offset} ({size})")?;
+        }
+        Ok(())
+    }
 }
 
 macro_rules! layout {
@@ -110,8 +121,8 @@ pub(crate) fn check_layouts(found: &BTreeMap<String, StructLayout>) -> Result<()
         if *found != expected {
             return Err(LibraryMismatch::OtherLayout {
                 name,
-                expected: format!("{expected:?}"),
-                found: format!("{found:?}"),
+                expected: expected.to_string(),
+                found: found.to_string(),
             });
         }
     }
@@ -133,7 +144,7 @@ mod tests {
         found.get_mut("llama_batch").unwrap().fields[3].1 = 32;
         let error = check_layouts(&found).unwrap_err().to_string();
         assert!(
-            error.contains("llama_batch") && error.contains("pos"),
+            error.contains("llama_batch") && error.contains("pos at 32 (8)"),
             "{error}"
         );
     }

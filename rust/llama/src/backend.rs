@@ -14,6 +14,9 @@ use crate::context::DecodeContext;
 use crate::pieces::Pieces;
 use crate::sampler::{SectionSampler, Template};
 
+/// `LLAMA_MAX_SEQ` in llama.cpp's llama-cparams.h; it aborts on questions about a sequence beyond.
+const MOST_SEQUENCES: u32 = 256;
+
 /// What Python hands over.
 ///
 /// All addresses stay valid, and nobody else uses the context, while the backend exists: whoever builds
@@ -60,6 +63,7 @@ impl LlamaBackend {
     /// [`LibraryMismatch`] names the function, struct or value that cannot be used.
     pub fn new(config: LlamaConfig) -> Result<Self, LibraryMismatch> {
         check_layouts(&config.layouts)?;
+        check_limits(config.limits)?;
         let api = Api::new(&config.functions)?;
         let vocab = address(config.vocabulary, "the vocabulary")?;
         let pieces = Pieces::read(api, vocab)?;
@@ -160,9 +164,8 @@ impl Backend for LlamaBackend {
     ) -> Result<&[Candidate], SampleError> {
         self.load_logits(row, banned)?;
         let capacity = self.data.len();
-        let own = self.data.as_mut_ptr();
         let mut array = TokenDataArray {
-            data: own,
+            data: self.data.as_mut_ptr(),
             size: capacity,
             selected: -1,
             sorted: false,
@@ -171,17 +174,21 @@ impl Backend for LlamaBackend {
             sampler.apply_grammar(&mut array);
         }
         sampler.apply_chain(&mut array);
-        // llama.cpp's samplers filter in place. One that did not would leave its result elsewhere.
         assert!(
-            std::ptr::eq(array.data, own) && array.size <= capacity,
-            "a sampler replaced the candidates"
+            !array.data.is_null() && array.size <= capacity,
+            "a sampler left {} candidates of {capacity} at {:p}",
+            array.size,
+            array.data
         );
+        // SAFETY: the samplers leave `size` entries at `data`. llama.h lets them put an array of their own
+        // there, which lives as long as the sampler and is next written by its next use; `self.data`, where
+        // it mostly is, is not touched before the copy is done.
+        let left = unsafe { std::slice::from_raw_parts(array.data, array.size) };
         self.candidates.clear();
-        self.candidates
-            .extend(self.data[..array.size].iter().map(|data| Candidate {
-                token: data.id,
-                logit: data.logit,
-            }));
+        self.candidates.extend(left.iter().map(|data| Candidate {
+            token: data.id,
+            logit: data.logit,
+        }));
         if self
             .candidates
             .iter()
@@ -193,12 +200,29 @@ impl Backend for LlamaBackend {
     }
 
     fn admits(&mut self, sampler: &mut SectionSampler, token: Token) -> bool {
-        !sampler.has_grammar() || sampler.admits(token)
+        sampler.admits(token)
     }
 
     fn accept(&mut self, sampler: &mut SectionSampler, token: Token) {
         sampler.accept(token);
     }
+}
+
+/// Refuses sizes that no context has.
+fn check_limits(limits: Limits) -> Result<(), LibraryMismatch> {
+    let sizes = [
+        ("sequences", limits.sequences, MOST_SEQUENCES),
+        ("cells", limits.cells, u32::MAX),
+        ("batch_tokens", limits.batch_tokens, i32::MAX as u32),
+        ("outputs", limits.outputs, u32::MAX),
+    ];
+    for (name, size, most) in sizes {
+        if size == 0 || size > most {
+            let message = format!("the context has {name} = {size}, expected 1 to {most}");
+            return Err(LibraryMismatch::Unusable(message));
+        }
+    }
+    Ok(())
 }
 
 /// A typed pointer, refusing null.

@@ -13,21 +13,19 @@ pub(crate) struct Batch {
     positions: Vec<i32>,
     sequence_counts: Vec<i32>,
     sequences: Vec<i32>,
-    /// Addresses of the entries of `sequences`, which is never reallocated.
+    /// Addresses of the entries of `sequences`, taken anew for each step.
     sequence_pointers: Vec<*mut i32>,
     outputs: Vec<i8>,
 }
 
 impl Batch {
     pub(crate) fn new(capacity: usize) -> Self {
-        let mut sequences = vec![0; capacity];
-        let sequence_pointers = sequences.iter_mut().map(std::ptr::from_mut).collect();
         Self {
             tokens: vec![0; capacity],
             positions: vec![0; capacity],
             sequence_counts: vec![1; capacity],
-            sequences,
-            sequence_pointers,
+            sequences: vec![0; capacity],
+            sequence_pointers: vec![std::ptr::null_mut(); capacity],
             outputs: vec![0; capacity],
         }
     }
@@ -51,6 +49,11 @@ impl Batch {
             self.positions[place] = signed(row.position)?;
             self.sequences[place] = signed(row.sequence)?;
             self.outputs[place] = i8::from(row.output);
+        }
+        // After the last write through the vector, which would end the validity of earlier addresses.
+        let first = self.sequences.as_mut_ptr();
+        for (place, pointer) in self.sequence_pointers[..rows.len()].iter_mut().enumerate() {
+            *pointer = first.wrapping_add(place);
         }
         Ok(LlamaBatch {
             n_tokens: i32::try_from(rows.len()).map_err(|error| error.to_string())?,
@@ -91,10 +94,12 @@ mod tests {
         assert_eq!(batch.positions, [0, 1, 0]);
         assert_eq!(batch.sequences, [1, 1, 0]);
         assert_eq!(batch.outputs, [0, 1, 0]);
-        assert_eq!(
-            batch.sequence_pointers[2].cast_const(),
-            std::ptr::from_ref(&batch.sequences[2])
-        );
+        for place in 0..2 {
+            assert_eq!(
+                batch.sequence_pointers[place].cast_const(),
+                std::ptr::from_ref(&batch.sequences[place])
+            );
+        }
     }
 
     #[test]

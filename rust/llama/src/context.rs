@@ -25,7 +25,7 @@ pub(crate) struct DecodeContext {
 }
 
 impl DecodeContext {
-    /// A context whose sequences are empty, or `None` if it has no KV cache.
+    /// A context with what its sequences hold already, or `None` if it has no KV cache.
     pub(crate) fn new(
         api: Api,
         context: NonNull<Context>,
@@ -34,7 +34,7 @@ impl DecodeContext {
     ) -> Option<Self> {
         // SAFETY: the context is alive while the backend exists, as its owner promises.
         let memory = unsafe { (api.llama_get_memory)(context.as_ptr()) };
-        Some(Self {
+        let mut context = Self {
             api,
             context,
             memory: NonNull::new(memory)?,
@@ -43,7 +43,9 @@ impl DecodeContext {
             batch: Batch::new(limits.batch_tokens as usize),
             lengths: vec![0; limits.sequences as usize],
             outputs: Vec::new(),
-        })
+        };
+        context.resynchronize();
+        Some(context)
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -147,32 +149,31 @@ impl DecodeContext {
         }
         let mut lengths = self.lengths.clone();
         for row in rows {
-            if usize::try_from(row.token).is_ok_and(|token| token < self.vocabulary_size) {
-                let Some(length) = lengths.get_mut(row.sequence as usize) else {
-                    return Err(format!("there is no sequence {}", row.sequence));
-                };
-                if row.position != *length {
-                    return Err(format!(
-                        "position {} of sequence {}, which holds {length} tokens",
-                        row.position, row.sequence
-                    ));
-                }
-                *length += 1;
-            } else {
+            if usize::try_from(row.token).map_or(true, |token| token >= self.vocabulary_size) {
                 return Err(format!("token {} is outside the vocabulary", row.token));
             }
+            let Some(length) = lengths.get_mut(row.sequence as usize) else {
+                return Err(format!("there is no sequence {}", row.sequence));
+            };
+            if row.position != *length {
+                return Err(format!(
+                    "position {} of sequence {}, which holds {length} tokens",
+                    row.position, row.sequence
+                ));
+            }
+            *length += 1;
         }
         Ok(lengths)
     }
 
-    /// Asks how much of each sequence is there, after a failure that may have left parts of a batch.
+    /// Asks how much of each sequence is there: at first, and after a failure that may have left parts of a batch.
     fn resynchronize(&mut self) {
         for (sequence, length) in (0..).zip(&mut self.lengths) {
             // SAFETY: the memory belongs to the context, which is alive and used by this object alone; the
             // sequence is one of its own.
             let last =
                 unsafe { (self.api.llama_memory_seq_pos_max)(self.memory.as_ptr(), sequence) };
-            *length = u32::try_from(last + 1).unwrap_or(0);
+            *length = u32::try_from(last).map_or(0, |last| last + 1);
         }
     }
 }

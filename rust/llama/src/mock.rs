@@ -6,7 +6,7 @@ use std::ffi::c_char;
 
 use longwriter_scheduler::backend::{Limits, Token};
 
-use crate::abi::{LlamaBatch, TokenDataArray, expected_layouts};
+use crate::abi::{LlamaBatch, TokenData, TokenDataArray, expected_layouts};
 use crate::api::{Context, FoundFunction, Memory, REQUIRED, Sampler, Vocab};
 use crate::backend::LlamaConfig;
 
@@ -31,6 +31,10 @@ pub(crate) struct Mock {
     pub(crate) removable: bool,
     /// Pieces of the vocabulary.
     pub(crate) pieces: Vec<Vec<u8>>,
+    /// What `llama_token_to_piece` answers instead of writing a piece.
+    pub(crate) piece_answer: Option<i32>,
+    /// Where the chain leaves its candidates, if not in place.
+    pub(crate) elsewhere: Option<Vec<TokenData>>,
     /// The only tokens that the grammar allows.
     pub(crate) allowed: Vec<Token>,
     /// Live clones and what they stand for.
@@ -192,6 +196,17 @@ extern "C" fn apply(sampler: *mut Sampler, candidates: *mut TokenDataArray) {
         // The chain keeps the three likeliest, as top-k would.
         data.sort_by(|left, right| right.logit.total_cmp(&left.logit));
         candidates.size = candidates.size.min(3);
+        with(|mock| {
+            if let Some(elsewhere) = &mut mock.elsewhere {
+                *elsewhere = data[..candidates.size].to_vec();
+                candidates.data = elsewhere.as_mut_ptr();
+                data.fill(TokenData {
+                    id: -1,
+                    logit: 0.0,
+                    p: 0.0,
+                });
+            }
+        });
     }
 }
 
@@ -218,6 +233,9 @@ extern "C" fn piece(
 ) -> i32 {
     assert!(!special, "control tokens have no text");
     with(|mock| {
+        if let Some(answer) = mock.piece_answer {
+            return answer;
+        }
         let piece = &mock.pieces[usize::try_from(token).unwrap()];
         if piece.len() > usize::try_from(length).unwrap() {
             return -(piece.len() as i32);

@@ -10,11 +10,11 @@ use crate::api::{Api, LibraryMismatch, Vocab};
 /// Longest piece that is believed. Real ones have some hundred bytes at most (runs of blanks).
 const LONGEST_PIECE: usize = 1 << 16;
 
-/// All pieces in one block; token `t` has the bytes from `ends[t]` to `ends[t + 1]`.
+/// All pieces in one block; token `t` has the bytes from `offsets[t]` to `offsets[t + 1]`.
 #[derive(Debug)]
 pub(crate) struct Pieces {
     bytes: Vec<u8>,
-    ends: Vec<usize>,
+    offsets: Vec<usize>,
 }
 
 impl Pieces {
@@ -22,31 +22,39 @@ impl Pieces {
     pub(crate) fn read(api: Api, vocab: NonNull<Vocab>) -> Result<Self, LibraryMismatch> {
         // SAFETY: the vocabulary belongs to the model, which is alive while the backend exists.
         let count = unsafe { (api.llama_vocab_n_tokens)(vocab.as_ptr()) };
+        if count <= 0 {
+            let message = format!("the vocabulary has {count} tokens");
+            return Err(LibraryMismatch::Unusable(message));
+        }
         let mut pieces = Self {
             bytes: Vec::new(),
-            ends: vec![0],
+            offsets: vec![0],
         };
         let mut buffer = vec![0_u8; 256];
         for token in 0..count {
             let mut length = write_piece(api, vocab, token, &mut buffer);
-            if let Some(missing) = needed(length).filter(|needed| *needed > buffer.len()) {
-                if missing > LONGEST_PIECE {
-                    let message = format!("token {token} has a piece of {missing} bytes");
-                    return Err(LibraryMismatch::Unusable(message));
-                }
-                buffer.resize(missing, 0);
+            let needed = length.unsigned_abs() as usize;
+            if length < 0 && needed <= LONGEST_PIECE {
+                buffer.resize(needed.max(buffer.len()), 0);
                 length = write_piece(api, vocab, token, &mut buffer);
             }
-            let length = usize::try_from(length).unwrap_or(0).min(buffer.len());
-            pieces.bytes.extend_from_slice(&buffer[..length]);
-            pieces.ends.push(pieces.bytes.len());
+            let piece = usize::try_from(length)
+                .ok()
+                .and_then(|length| buffer.get(..length))
+                .ok_or_else(|| {
+                    LibraryMismatch::Unusable(format!(
+                        "the piece of token {token} cannot be read (llama_token_to_piece gave {length})"
+                    ))
+                })?;
+            pieces.bytes.extend_from_slice(piece);
+            pieces.offsets.push(pieces.bytes.len());
         }
         Ok(pieces)
     }
 
     /// Number of tokens.
     pub(crate) fn len(&self) -> usize {
-        self.ends.len() - 1
+        self.offsets.len() - 1
     }
 
     /// The bytes of `token`; none outside the vocabulary.
@@ -54,16 +62,11 @@ impl Pieces {
         let Ok(token) = usize::try_from(token) else {
             return &[];
         };
-        match self.ends.get(token..token.saturating_add(2)) {
+        match self.offsets.get(token..token.saturating_add(2)) {
             Some(&[start, end]) => &self.bytes[start..end],
             _ => &[],
         }
     }
-}
-
-/// The room that a negative length asks for.
-fn needed(length: i32) -> Option<usize> {
-    usize::try_from(length.checked_neg()?).ok()
 }
 
 /// Writes a piece into the buffer and returns its length, negative if the buffer is too small.

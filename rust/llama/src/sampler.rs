@@ -64,7 +64,8 @@ unsafe impl Send for SectionSampler {}
 
 impl SectionSampler {
     /// Clones a template. The chain has then seen `history`, oldest first; the grammar has not: it
-    /// constrains the answer from its start.
+    /// constrains the answer from its start. All of the history is accepted, since how far back a chain
+    /// looks is its own business; its samplers keep a window and take each token in constant time.
     ///
     /// # Panics
     /// If llama.cpp has no memory for a clone; the worker turns that into an event.
@@ -81,10 +82,6 @@ impl SectionSampler {
         }
     }
 
-    pub(crate) fn has_grammar(&self) -> bool {
-        self.grammar.is_some()
-    }
-
     pub(crate) fn apply_grammar(&mut self, candidates: &mut TokenDataArray) {
         if let Some(grammar) = &mut self.grammar {
             grammar.apply(candidates);
@@ -97,6 +94,9 @@ impl SectionSampler {
 
     /// Whether the grammar allows `token` next; true without a grammar.
     pub(crate) fn admits(&mut self, token: Token) -> bool {
+        let Some(grammar) = &mut self.grammar else {
+            return true;
+        };
         let mut only = TokenData {
             id: token,
             logit: 1.0,
@@ -108,11 +108,19 @@ impl SectionSampler {
             selected: -1,
             sorted: false,
         };
-        self.apply_grammar(&mut candidates);
+        grammar.apply(&mut candidates);
         candidates.size == 1 && only.logit > f32::NEG_INFINITY
     }
 
+    /// Tells grammar and chain that `token` was chosen.
+    ///
+    /// # Panics
+    /// If the grammar forbids it: llama.cpp would end the whole process, a panic only ends the worker.
     pub(crate) fn accept(&mut self, token: Token) {
+        assert!(
+            self.admits(token),
+            "token {token} was chosen against the grammar"
+        );
         if let Some(grammar) = &mut self.grammar {
             grammar.accept(token);
         }

@@ -47,6 +47,56 @@ fn pieces_of_any_length_are_read_and_others_are_empty() {
 }
 
 #[test]
+fn a_piece_that_cannot_be_read_names_its_token() {
+    for answer in [-65537, -300, i32::MIN, i32::MAX] {
+        let config = config();
+        with(|mock| mock.piece_answer = Some(answer));
+        let error = LlamaBackend::new(config).unwrap_err().to_string();
+        assert!(error.contains("token 0"), "{error}");
+        assert!(error.contains(&answer.to_string()), "{error}");
+    }
+}
+
+#[test]
+fn an_empty_vocabulary_is_refused() {
+    let config = config();
+    with(|mock| mock.pieces.clear());
+    let error = LlamaBackend::new(config).unwrap_err().to_string();
+    assert!(error.contains("0 tokens"), "{error}");
+}
+
+#[test]
+fn sizes_that_no_context_has_are_named() {
+    for (change, what) in [
+        (
+            (|limits: &mut Limits| limits.sequences = 257) as fn(&mut Limits),
+            "sequences = 257",
+        ),
+        (|limits| limits.sequences = 0, "sequences = 0"),
+        (|limits| limits.cells = 0, "cells = 0"),
+        (|limits| limits.batch_tokens = 0, "batch_tokens = 0"),
+        (|limits| limits.outputs = 0, "outputs = 0"),
+    ] {
+        let mut config = config();
+        change(&mut config.limits);
+        let error = LlamaBackend::new(config).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
+}
+
+#[test]
+fn what_a_context_holds_already_is_known() {
+    let config = config();
+    with(|mock| mock.cache[0] = vec![0, 1, 2]);
+    let mut backend = LlamaBackend::new(config).unwrap();
+    let error = backend.decode(&rows(&[1], 0)).unwrap_err().to_string();
+    assert!(error.contains("holds 3 tokens"), "{error}");
+    assert_eq!(backend.truncate(0, 0), Ok(()));
+    assert_eq!(backend.decode(&rows(&[1], 0)), Ok(()));
+    assert_eq!(with(|mock| mock.cache[0].clone()), [1]);
+}
+
+#[test]
 fn rows_are_evaluated_and_kept() {
     let mut backend = backend();
     backend.decode(&rows(&[0, 1], 0)).unwrap();
@@ -198,8 +248,26 @@ fn the_grammar_admits_single_tokens() {
 }
 
 #[test]
+fn candidates_that_a_sampler_leaves_elsewhere_are_found() {
+    let mut backend = backend();
+    backend.decode(&rows(&[0], 0)).unwrap();
+    with(|mock| mock.elsewhere = Some(Vec::new()));
+    assert_eq!(offered(&mut backend, 0, &[]), [3, 2, 1]);
+}
+
+#[test]
+#[should_panic(expected = "token 1 was chosen against the grammar")]
+fn a_choice_against_the_grammar_never_reaches_llama_cpp() {
+    let mut backend = backend();
+    with(|mock| mock.allowed = vec![2]);
+    let mut sampler = backend.open_sampler(1, &[]);
+    backend.accept(&mut sampler, 1);
+}
+
+#[test]
 fn history_goes_to_the_chain_and_choices_to_both() {
     let mut backend = backend();
+    with(|mock| mock.allowed = vec![2]);
     let mut sampler = backend.open_sampler(1, &[3, 1]);
     backend.accept(&mut sampler, 2);
     assert_eq!(
@@ -207,6 +275,7 @@ fn history_goes_to_the_chain_and_choices_to_both() {
         [
             "accept chain 3",
             "accept chain 1",
+            "apply grammar",
             "accept grammar 2",
             "accept chain 2"
         ]
