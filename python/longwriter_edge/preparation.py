@@ -188,11 +188,14 @@ class Preparation:
         Where the library has no grammars, plans are made without and read tolerantly.
         """
         writing = SamplerChain(self.sampling)
+        # Each line of a plan has the same labels. DRY takes them for a repetition and the model, which the
+        # grammar brings back each time, writes nonsense between them.
+        planning = SamplerChain(replace(self.sampling, dry_multiplier=0.0))
         grammar = _core.plan_grammar(*self._section_range(), self.language)
         try:
-            return self._engine(context_tokens, [writing, replace(writing, grammar=grammar)])
+            return self._engine(context_tokens, [writing, replace(planning, grammar=grammar)])
         except GrammarError:
-            return self._engine(context_tokens, [writing, writing])
+            return self._engine(context_tokens, [writing, planning])
 
     def _engine(self, context_tokens: int, chains: Sequence[SamplerChain]) -> _core.Engine:
         vocabulary = self.model.vocabulary

@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use decode::Decoder;
-use line::{LineRules, Verdict};
+use line::{LineRules, MOST_ECHOES, Verdict};
 
 use crate::words::{WordCounter, WordCounts};
 
@@ -51,6 +51,8 @@ pub struct SectionText {
     held: Option<HeldLine>,
     /// The rest of the line is an echo that was too long to hold.
     dropping: bool,
+    /// Lines that were taken out at the start.
+    echoes: usize,
     /// Blanks that are released when text follows.
     blanks: String,
     /// The first token that is part of released text.
@@ -86,6 +88,7 @@ impl SectionText {
             tokens: 0,
             held: Some(HeldLine::default()),
             dropping: false,
+            echoes: 0,
             blanks: String::new(),
             first_token: None,
             cut: None,
@@ -179,18 +182,26 @@ impl SectionText {
         let head = self.first_token.is_none();
         match self.rules.verdict(&held.text, complete, head) {
             Verdict::Undecided => self.held = Some(held),
-            Verdict::Echo => self.dropping = !complete,
+            Verdict::Echo if self.echoes < MOST_ECHOES => {
+                // A blank line is no echo of anything.
+                self.echoes += usize::from(!held.text.trim().is_empty());
+                self.dropping = !complete;
+            }
+            Verdict::Echo => self.release_line(&held, 0, released),
             Verdict::NextHeading => {
                 let heading = held.token_at(0).unwrap_or(self.token());
                 self.cut = Some(heading);
             }
-            Verdict::Text(offset) => {
-                let text = &held.text[offset..];
-                let blank = text.len() - text.trim_start_matches(BLANKS).len();
-                let token = held.token_at(offset + blank).unwrap_or(self.token());
-                self.release(text, token, released);
-            }
+            Verdict::Text(offset) => self.release_line(&held, offset, released),
         }
+    }
+
+    /// Releases the held line from `offset` on.
+    fn release_line(&mut self, held: &HeldLine, offset: usize, released: &mut String) {
+        let text = &held.text[offset..];
+        let blank = text.len() - text.trim_start_matches(BLANKS).len();
+        let token = held.token_at(offset + blank).unwrap_or(self.token());
+        self.release(text, token, released);
     }
 
     /// Releases text of a line, of which the first visible character comes from `token`.

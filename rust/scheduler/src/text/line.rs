@@ -7,6 +7,9 @@ use super::Surroundings;
 
 /// Longest start of a line, in characters, for which a heading or an echo is waited for.
 const LONGEST_HELD: usize = 400;
+/// Lines that are taken out at the start at most: instruction, title, label and plan. A model that goes on
+/// repeating has nothing else to say, and a poor section is better than an empty one.
+pub(super) const MOST_ECHOES: usize = 4;
 /// Shortest echo, in letters: a shorter text may begin an honest sentence.
 const SHORTEST_ECHO: usize = 12;
 /// Shortest title, in letters, that ends a section as a line without any decoration. "War" alone on a line

@@ -188,6 +188,12 @@ fn a_long_echo_is_dropped_to_its_end() {
 }
 
 #[test]
+fn a_model_that_only_repeats_the_plan_is_not_left_without_text() {
+    let written: String = (2..9).map(|number| format!("Paragraph {number} - Title: x\n\n")).collect();
+    assert_eq!(text_of(&written), "Paragraph 6 - Title: x");
+}
+
+#[test]
 fn without_rules_everything_passes() {
     let around = Surroundings {
         enabled: false,
