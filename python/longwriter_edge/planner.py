@@ -19,20 +19,24 @@ ATTEMPTS = 3
 _FEWEST_WORDS_PER_SECTION = 200
 _MOST_WORDS_PER_SECTION = 600
 _MOST_SECTIONS = 200
-#: A plan's line at the grammar's bounds (title and point), in words; Chinese counts characters.
-_LINE_WORDS = {"en": 70, "zh": 200}
+#: A full line of a plan (title, point and labels), in words; Chinese counts characters.
+_LINE_WORDS = {"en": 60, "zh": 120}
+#: Tokens beyond that, so that a few lines at the grammar's bounds do not cost the plan its last ones.
+_PLAN_SLACK = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class PlanPrompt:
     """What the planner needs.
 
-    ``tokens`` is the whole prompt, ``most_tokens`` how long the answer may be, ``chain`` the sampler chain,
-    which follows the plan's grammar where the library has grammars.
+    ``tokens`` is the whole prompt, ``most_tokens`` how long the answer may be, ``fewest`` how many sections
+    are wanted at least, ``chain`` the sampler chain, which follows the plan's grammar where the library
+    has grammars.
     """
 
     tokens: list[int]
     most_tokens: int
+    fewest: int
     chain: int
     seed: int
     words: int
@@ -50,7 +54,7 @@ def section_range(words: int, sections: int | None) -> tuple[int, int]:
 
 def most_tokens(sections: int, tokens_per_word: float, language: Language) -> int:
     """Tokens that a plan of ``sections`` sections can have at most."""
-    return math.ceil((sections + 1) * _LINE_WORDS[language] * tokens_per_word)
+    return math.ceil((sections + 1) * _LINE_WORDS[language] * tokens_per_word) + _PLAN_SLACK
 
 
 def generate(
@@ -65,6 +69,7 @@ def generate(
         StopRequested: somebody asked to stop.
     """
     best: _core.Plan | None = None
+    fewest_flaws = 0
     reason = ""
     usages: list[_core.Usage] = []
     for attempt in range(ATTEMPTS):
@@ -77,11 +82,14 @@ def generate(
             reason = str(error)
             yield Notice("info", f"attempt {attempt + 1} at a plan was not usable: {error}")
             continue
-        if best is None or _repeats(plan) < _repeats(best):
-            best = plan
-        if _repeats(best) == 0:
+        missing, repeated = max(prompt.fewest - len(plan.sections), 0), _repeats(plan)
+        if best is None or missing + repeated < fewest_flaws:
+            best, fewest_flaws = plan, missing + repeated
+        if missing + repeated == 0:
             break
-        yield Notice("info", f"attempt {attempt + 1} at a plan repeats {_repeats(plan)} of its main points")
+        flaws = [f"lacks {missing} sections"] if missing else []
+        flaws += [f"repeats itself {repeated} times"] if repeated else []
+        yield Notice("info", f"attempt {attempt + 1} at a plan {' and '.join(flaws)}")
     if best is None:
         raise GenerationError(
             f"the model wrote no usable plan in {ATTEMPTS} attempts; the last one: {reason}",
@@ -100,7 +108,10 @@ def repeat_notices(plan: _core.Plan) -> list[Notice]:
 
 
 def _repeats(plan: _core.Plan) -> int:
-    return sum(section.repeats is not None for section in plan.sections)
+    """Main points and titles that an earlier section had."""
+    points = sum(section.repeats is not None for section in plan.sections)
+    titles = len(plan.sections) - len({section.title.casefold() for section in plan.sections})
+    return points + titles
 
 
 def _ask(

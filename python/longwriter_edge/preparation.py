@@ -123,6 +123,7 @@ class Preparation:
         return planner.PlanPrompt(
             tokens=self._plan_tokens(),
             most_tokens=self._plan_limit(),
+            fewest=self._section_range()[0],
             chain=_PLAN_CHAIN,
             seed=self.request.seed,
             words=self.request.words,

@@ -127,7 +127,7 @@ def test_killed_many_times_the_document_completes_and_loses_nothing(
     finished: dict[int, str] = {}
     kills = 0
     while kills < KILLS and process.wait_for_text(1):
-        time.sleep(random_moment.uniform(0.0, 2.5))
+        time.sleep(random_moment.uniform(0.0, 1.8))
         if process.process.poll() is not None:
             break
         at = process.end(signal.SIGKILL)

@@ -46,9 +46,7 @@ def command(environment: dict[str, str], *arguments: str) -> subprocess.Complete
     )
 
 
-def write(
-    environment: dict[str, str], tmp_path: Path, *options: str
-) -> subprocess.CompletedProcess[str]:
+def write(environment: dict[str, str], tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
     plan = tmp_path / "plan.txt"
     plan.write_text(PLAN, encoding="utf-8")
     return command(
@@ -83,7 +81,14 @@ def test_a_planned_document_has_all_its_sections_and_none_is_empty(
 def test_the_model_plans_and_writes_by_itself(environment: dict[str, str], tmp_path: Path) -> None:
     output = tmp_path / "sea.md"
     result = command(
-        environment, "write", "Write a 150-word text about the sea", "--sections", "2", "-o", str(output), "--json"
+        environment,
+        "write",
+        "Write a 150-word text about the sea",
+        "--sections",
+        "2",
+        "-o",
+        str(output),
+        "--json",
     )
     told = events(result)
     plan = next(event for event in told if event["event"] == "plan_ready")
