@@ -14,10 +14,12 @@ import argparse
 import json
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeAlias
 
 from longwriter_edge import _core
 from longwriter_edge.device import physical_cores
@@ -34,41 +36,43 @@ INSTRUCTION = "Write a 1600-word article on the history of the Roman Empire"
 POINT = "Period {number} of Roman history: its rulers, wars, trade and daily life in detail"
 SAMPLING = SamplingSettings()
 
+Figures: TypeAlias = dict[str, float]
+
+
+SIDES = ("baseline", "turns", "paper")
+
 
 def main() -> None:
     """Runs the sides in turn and prints their medians and ratios."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     arguments.add_argument("--runs", type=int, default=5)
     arguments.add_argument("--json", type=Path, help="write the figures here")
+    arguments.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = arguments.parse_args()
     path = find(None).path
-    figures: dict[str, list[float]] = {"baseline": [], "turns": [], "paper": []}
-    outside: dict[str, list[float]] = {"turns": [], "paper": []}
+    if options.side:
+        print(json.dumps(baseline(path) if options.side == "baseline" else ours(path, options.side)))
+        return
+    figures: dict[str, list[Figures]] = {side: [] for side in SIDES}
     for number in range(options.runs):
-        figures["baseline"].append(baseline(path))
-        for layout in ("turns", "paper"):
-            speed, share = ours(path, layout)
-            figures[layout].append(speed)
-            outside[layout].append(share)
-        print(
-            f"run {number + 1}: "
-            + ", ".join(f"{side} {speeds[-1]:.1f} tokens/s" for side, speeds in figures.items()),
-            file=sys.stderr,
-        )
+        for side in SIDES:
+            figures[side].append(in_own_process(side))
+        speeds = (f"{side} {figures[side][-1]['tokens_per_second']:.1f} tokens/s" for side in SIDES)
+        print(f"run {number + 1}: {', '.join(speeds)}", file=sys.stderr)
+    median = {side: median_of(figures[side], "tokens_per_second") for side in SIDES}
     result = {
         "workload": f"{SECTIONS} sections x {SECTION_TOKENS} tokens, one document",
         "model": path.name,
         "machine": f"{platform.machine()}, {physical_cores()} cores, {platform.system()}",
         "versions": {name: version(name) for name in ("longwriter-edge", "llama-cpp-python")},
         "runs": options.runs,
-        "tokens_per_second": figures,
-        "median": {side: statistics.median(speeds) for side, speeds in figures.items()},
-        "ratio_to_baseline": {
-            side: statistics.median(figures[side]) / statistics.median(figures["baseline"])
-            for side in ("turns", "paper")
+        "tokens_per_second": {
+            side: [figure["tokens_per_second"] for figure in figures[side]] for side in SIDES
         },
+        "median": median,
+        "ratio_to_baseline": {side: median[side] / median["baseline"] for side in SIDES[1:]},
         "share_of_wall_outside_llama_decode": {
-            side: statistics.median(shares) for side, shares in outside.items()
+            side: median_of(figures[side], "outside_decode") for side in SIDES[1:]
         },
     }
     text = json.dumps(result, indent=2)
@@ -77,7 +81,24 @@ def main() -> None:
         options.json.write_text(text + "\n", encoding="utf-8")
 
 
-def baseline(path: Path) -> float:
+def in_own_process(side: str) -> Figures:
+    """The figures of one side, measured in a process of its own.
+
+    In a common one the thread pools that the sides leave behind slow each other down: OpenMP spins less
+    where it has more threads than cores.
+    """
+    command = [sys.executable, __file__, "--side", side]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    figures: Figures = json.loads(output.splitlines()[-1])
+    return figures
+
+
+def median_of(figures: list[Figures], name: str) -> float:
+    """The median of one figure."""
+    return statistics.median(figure[name] for figure in figures)
+
+
+def baseline(path: Path) -> Figures:
     """Tokens a second of a plain loop over llama-cpp-python's chat completion."""
     from llama_cpp import Llama
 
@@ -106,10 +127,10 @@ def baseline(path: Path) -> float:
         text += "".join(piece["choices"][0]["delta"].get("content") or "" for piece in pieces) + "\n\n"
     seconds = time.perf_counter() - started
     llama.close()
-    return SECTIONS * SECTION_TOKENS / seconds
+    return {"tokens_per_second": SECTIONS * SECTION_TOKENS / seconds}
 
 
-def ours(path: Path, layout: Layout) -> tuple[float, float]:
+def ours(path: Path, layout: Layout) -> Figures:
     """Tokens a second of this package, and the share of the wall time outside llama_decode."""
     request = WriteRequest(INSTRUCTION, words=1600, seed=1, layout=layout, sampling=SAMPLING)
     with Model.open(path) as model:
@@ -129,7 +150,10 @@ def ours(path: Path, layout: Layout) -> tuple[float, float]:
         seconds = time.perf_counter() - started
         engine.close()
     in_decode = usage.prefill_seconds + usage.decode_seconds
-    return usage.tokens_written / seconds, 1 - in_decode / seconds
+    return {
+        "tokens_per_second": usage.tokens_written / seconds,
+        "outside_decode": 1 - in_decode / seconds,
+    }
 
 
 def fixed_length_document(preparation: Preparation) -> _core.Document:

@@ -97,6 +97,7 @@ class Writer:
             "model": str(self._model.path),
             "fingerprint": self._model.fingerprint,
             "output": None if output is None else output.location,
+            "force": output is not None and output.replaces,
         }
         run = self._store.create_run(request.instruction, config)
         with self._store.lock(run):

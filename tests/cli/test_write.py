@@ -127,6 +127,15 @@ def test_after_any_fault_the_run_can_be_continued_to_the_same_document(
     assert output.read_text(encoding="utf-8") == DOCUMENT
 
 
+def test_a_resumed_run_replaces_the_file_that_it_was_told_to_replace(run: Run, tmp_path: Path) -> None:
+    output = tmp_path / "sea.md"
+    output.write_text("old")
+    failing = FakeModel(ANSWERS, faults=[(IN_FIRST_SECTION, "failed")])
+    assert write(run, "-o", str(output), "--force", model=failing).code == 1
+    assert run("resume").code == 0
+    assert output.read_text(encoding="utf-8") == DOCUMENT
+
+
 def test_resume_takes_the_latest_unfinished_run(run: Run, tmp_path: Path) -> None:
     output = tmp_path / "sea.md"
     write(run, "-o", str(output), model=FakeModel(ANSWERS, faults=[(IN_FIRST_SECTION, "failed")]))

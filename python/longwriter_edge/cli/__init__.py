@@ -5,6 +5,8 @@ Nothing heavy is imported before a command runs, so that ``--help`` is instant.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -57,7 +59,18 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         show_error(OutputError("the reader of the output went away"))
         return ExitCode.FAILED
+    finally:
+        _flush_or_drop_stdout()
     return int(result or ExitCode.DONE)
+
+
+def _flush_or_drop_stdout() -> None:
+    """Keeps Python from complaining at exit when the reader of standard output has gone away."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show_error(error: LongWriterError) -> None:

@@ -19,6 +19,10 @@ class Sink(Protocol):
     def location(self) -> str | None:
         """The path of the finished file, if it will be one."""
 
+    @property
+    def replaces(self) -> bool:
+        """Whether an existing file is replaced."""
+
     def start(self, text: str) -> None:
         """Begins with ``text``, in place of what an earlier process left."""
 
@@ -67,6 +71,11 @@ class DocumentOutput:
     def location(self) -> str | None:
         """The path of the finished file, absolute; ``None`` for a stream."""
         return self._sink.location
+
+    @property
+    def replaces(self) -> bool:
+        """Whether an existing file is replaced at the end."""
+        return self._sink.replaces
 
     def begin(self, title: str, sections: Sequence[tuple[str, str]] = ()) -> None:
         """Begins the document, with the headings and texts that an earlier process wrote.

@@ -51,6 +51,11 @@ class PartFile:
         """The path of the finished file, absolute."""
         return str(self._target)
 
+    @property
+    def replaces(self) -> bool:
+        """Whether an existing FILE is replaced."""
+        return self._force
+
     def start(self, text: str) -> None:
         """Writes ``text`` to a new FILE.part that replaces the old one whole, and goes on after it."""
         fresh = self._part.with_name(f"{self._part.name}.new")

@@ -18,6 +18,7 @@ class StreamSink:
     """
 
     location = None
+    replaces = False
 
     def __init__(self, stream: TextIO, clean: Callable[[str], str] | None = None) -> None:
         self._stream = stream
