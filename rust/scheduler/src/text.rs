@@ -4,6 +4,7 @@
 //! nothing is released that might still have to be taken back.
 
 mod decode;
+mod label;
 mod line;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use decode::Decoder;
-use line::{LineRules, MOST_ECHOES, Verdict};
+use line::{LineRules, MOST_ECHOES, Place, Verdict};
 
 use crate::words::{WordCounter, WordCounts};
 
@@ -38,8 +39,8 @@ pub struct Pushed {
 
 /// The text of one section while it is sampled. Each token costs time proportional to its piece.
 ///
-/// All released text together neither begins nor ends with blanks and has no more than one empty line in a
-/// row.
+/// All released text together neither begins nor ends with blanks (but for the ideographic space, which
+/// indents a first paragraph, too) and has no more than one empty line in a row.
 #[derive(Debug, Clone)]
 pub struct SectionText {
     rules: LineRules,
@@ -53,7 +54,7 @@ pub struct SectionText {
     dropping: bool,
     /// Lines that were taken out at the start.
     echoes: usize,
-    /// Blanks that are released when text follows.
+    /// Blanks that are released when text follows, with at most two line ends.
     blanks: String,
     /// The first token that is part of released text.
     first_token: Option<usize>,
@@ -70,6 +71,13 @@ struct HeldLine {
 }
 
 impl HeldLine {
+    fn push(&mut self, character: char, token: usize) {
+        if self.origins.last().is_none_or(|&(_, last)| last != token) {
+            self.origins.push((self.text.len(), token));
+        }
+        self.text.push(character);
+    }
+
     /// The token that the byte at `offset` comes from.
     fn token_at(&self, offset: usize) -> Option<usize> {
         let after = self.origins.partition_point(|&(start, _)| start <= offset);
@@ -154,23 +162,41 @@ impl SectionText {
                 Some(body) => (body, true),
                 None => (line, false),
             };
-            let token = self.token();
-            if let Some(held) = &mut self.held {
-                held.origins.push((held.text.len(), token));
-                held.text.push_str(body);
-                self.decide(ends, released);
-            } else if !self.dropping {
-                self.release(body, token, released);
-            }
-            if ends && self.cut.is_none() {
+            self.add_to_line(body, released);
+            if ends {
+                self.decide(true, released);
                 self.end_line();
             }
         }
     }
 
+    /// Adds text without a line end. It is held character by character, so that the verdict does not depend
+    /// on how the text is cut into tokens.
+    fn add_to_line(&mut self, text: &str, released: &mut String) {
+        let token = self.token();
+        for (offset, character) in text.char_indices() {
+            let Some(held) = &mut self.held else {
+                if !self.dropping && self.cut.is_none() {
+                    self.release(&text[offset..], token, released);
+                }
+                return;
+            };
+            held.push(character, token);
+            self.decide(false, released);
+        }
+    }
+
     fn end_line(&mut self) {
+        if self.cut.is_some() {
+            return;
+        }
         if self.first_token.is_some() {
             self.blanks.push('\n');
+            if self.blanks.matches('\n').count() > 2 {
+                "\n\n".clone_into(&mut self.blanks);
+            }
+        } else {
+            self.blanks.clear();
         }
         self.dropping = false;
         self.held = Some(HeldLine::default());
@@ -179,60 +205,61 @@ impl SectionText {
     /// Gives the verdict on the held line, if it can be given yet.
     fn decide(&mut self, complete: bool, released: &mut String) {
         let Some(held) = self.held.take() else { return };
-        let head = self.first_token.is_none();
-        match self.rules.verdict(&held.text, complete, head) {
+        let place = if self.first_token.is_none() {
+            Place::Head
+        } else {
+            let paragraph = self.blanks.matches('\n').count() > 1;
+            Place::Inside { paragraph }
+        };
+        match self.rules.verdict(&held.text, complete, place) {
             Verdict::Undecided => self.held = Some(held),
             Verdict::Echo if self.echoes < MOST_ECHOES => {
                 // A blank line is no echo of anything.
                 self.echoes += usize::from(!held.text.trim().is_empty());
                 self.dropping = !complete;
             }
-            Verdict::Echo => self.release_line(&held, 0, released),
-            Verdict::NextHeading => {
-                let heading = held.token_at(0).unwrap_or(self.token());
-                self.cut = Some(heading);
+            Verdict::Echo | Verdict::Text => self.release_line(&held, 0..0, 0, released),
+            Verdict::Labelled { emphasis, from } => {
+                self.release_line(&held, emphasis, from, released);
             }
-            Verdict::Text(offset) => self.release_line(&held, offset, released),
+            Verdict::NextHeading => {
+                self.cut = Some(held.token_at(0).unwrap_or(self.token()));
+            }
         }
     }
 
-    /// Releases the held line from `offset` on.
-    fn release_line(&mut self, held: &HeldLine, offset: usize, released: &mut String) {
-        let text = &held.text[offset..];
-        let blank = text.len() - text.trim_start_matches(BLANKS).len();
-        let token = held.token_at(offset + blank).unwrap_or(self.token());
-        self.release(text, token, released);
+    /// Releases the held line from byte `from` on, behind the marks at `emphasis`.
+    fn release_line(
+        &mut self,
+        held: &HeldLine,
+        emphasis: Range<usize>,
+        from: usize,
+        released: &mut String,
+    ) {
+        let text = &held.text[from..];
+        let blank = text.len() - text.trim_start().len();
+        let token = held.token_at(from + blank).unwrap_or(self.token());
+        if emphasis.is_empty() {
+            self.release(text, token, released);
+        } else {
+            self.release(&format!("{}{text}", &held.text[emphasis]), token, released);
+        }
     }
 
     /// Releases text of a line, of which the first visible character comes from `token`.
     fn release(&mut self, text: &str, token: usize, released: &mut String) {
-        let body = text.trim_end_matches(BLANKS);
-        let trailing = &text[body.len()..];
-        if self.first_token.is_none() {
-            let body = body.trim_start_matches(BLANKS);
-            if body.is_empty() {
-                return;
+        let body = text.trim_end();
+        if !body.is_empty() {
+            let blanks = std::mem::take(&mut self.blanks);
+            if self.first_token.is_none() {
+                self.first_token = Some(token);
+                let edge = |c: char| c.is_whitespace() && c != '\u{3000}';
+                released.push_str(format!("{blanks}{body}").trim_start_matches(edge));
+            } else {
+                released.push_str(&blanks);
+                released.push_str(body);
             }
-            self.first_token = Some(token);
-            released.push_str(body);
-        } else if !body.is_empty() {
-            push_blanks(&std::mem::take(&mut self.blanks), released);
-            released.push_str(body);
         }
-        self.blanks.push_str(trailing);
-    }
-}
-
-/// Blanks that are not released at the edges. The ideographic space is text: it indents paragraphs.
-const BLANKS: [char; 3] = [' ', '\t', '\n'];
-
-/// Adds blanks between text with at most one empty line; an indentation behind the last line end stays.
-fn push_blanks(blanks: &str, released: &mut String) {
-    if blanks.matches('\n').count() > 2 {
-        let indentation = blanks.rsplit('\n').next().unwrap_or_default();
-        released.push_str("\n\n");
-        released.push_str(indentation);
-    } else {
-        released.push_str(blanks);
+        self.blanks.push_str(&text[body.len()..]);
     }
 }

@@ -1,5 +1,9 @@
 //! Counts words while text grows: the benchmark's way for scores, a reader's way for display.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 /// Words of a text, counted two ways.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WordCounts {
@@ -73,9 +77,6 @@ impl WordCounter {
     }
 
     fn push_reader(&mut self, character: char) {
-        if is_transparent(character) {
-            return;
-        }
         self.reader = if stands_alone(character) {
             self.counts.reader += 1;
             ReaderState::Outside
@@ -87,6 +88,8 @@ impl WordCounter {
             };
             self.counts.reader += u32::from(!goes_on);
             ReaderState::Word(character)
+        } else if is_transparent(character) {
+            self.reader
         } else {
             match self.reader {
                 ReaderState::Word(before) if is_joiner(character) => {
@@ -106,12 +109,13 @@ fn stands_alone(character: char) -> bool {
         | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
 }
 
-/// Marks on the character before, which neither begin nor end a word.
+/// Marks on the character before, which neither begin nor end a word: accents and vowel signs, joiners,
+/// variation selectors, soft hyphens.
 fn is_transparent(character: char) -> bool {
-    matches!(character,
-        '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
-        | '\u{200c}' | '\u{200d}' | '\u{20d0}'..='\u{20ff}' | '\u{fe00}'..='\u{fe0f}'
-        | '\u{fe20}'..='\u{fe2f}' | '\u{ad}')
+    static MARK: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"^[\p{M}\u{ad}\u{200c}\u{200d}]").expect("the pattern is a constant")
+    });
+    !character.is_ascii() && MARK.is_match(character.encode_utf8(&mut [0; 4]))
 }
 
 fn is_joiner(character: char) -> bool {
@@ -150,6 +154,7 @@ mod tests {
         assert_eq!(reader("Café cafe\u{301} naïve"), 3);
         assert_eq!(reader("one,two;three... four"), 4);
         assert_eq!(reader("Привет мир, 안녕하세요"), 3);
+        assert_eq!(reader("हिन्दी भाषा"), 2, "vowel signs and virama");
         assert_eq!(reader("- * # 'quoted' —"), 1);
         assert_eq!(reader(""), 0);
     }

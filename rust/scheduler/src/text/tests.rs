@@ -1,6 +1,6 @@
 //! What a section's text becomes of what a model writes.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 
@@ -9,12 +9,19 @@ use super::*;
 fn surroundings() -> Arc<Surroundings> {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     Arc::new(Surroundings {
-        titles: owned(&["The Founding", "Wars and Treaties", "Daily Life", "War"]),
+        titles: owned(&[
+            "The Founding",
+            "Wars and Treaties",
+            "Daily Life",
+            "War",
+            "罗马的日常生活",
+        ]),
         echoes: owned(&[
             "Write a 1000-word article on the history of the Roman Empire",
             "Paragraph 2 - Title: Wars and Treaties - Main Point: How Rome fought - Word Count: 200 words",
             "How Rome fought its neighbours",
             "写一篇介绍罗马帝国历史的文章",
+            "写一篇关于海的文章",
         ]),
         enabled: true,
     })
@@ -54,8 +61,20 @@ fn prose_passes_unchanged() {
         "Daily life in Rome went on as before.\nDaily Life, they said.",
         "War.\nWar\nWars and more wars.",
         "1. First the army.\n2. Then the fleet.",
+        "Titles were given to nobles: dukes and earls.\nMore.",
+        "It was about:\n\n- Daily Life\n- War",
+        "It was about:\n\n1. The Founding\n2. Wars and Treaties\n3. Daily Life\n",
+        "She sang of\n\nDaily Life,\nof war.",
+        "She sang of\nDaily Life\nand war.",
+        "Step 1: march.\n\nStep 2: fight.\n\nStep 3: return.",
+        "In short.\n\nPart 1: the army\n\nPart 2: the fleet\n\nPart 3: the peace",
+        "**Daily Life** went on.\n\n**Daily Life**, they said.",
+        "🙂\nRome fought.",
+        "……\nRome fought.",
+        "她写道\n\n罗马的日常生活很丰富。",
+        "第一次战争。\n第三次战争。",
     ] {
-        assert_eq!(text_of(prose), prose);
+        assert_eq!(text_of(prose), prose.trim_end());
     }
 }
 
@@ -81,6 +100,10 @@ fn labels_titles_and_echoes_at_the_start_are_taken_out() {
         "写一篇介绍罗马帝国历史的文章。\n\n",
         "# Wars and Treaties\n\nParagraph 2: ",
         "\n\n  ",
+        "---\n",
+        "200 words\n\n",
+        "Main Point: How they fought\n",
+        "写一篇关于海的文章\n",
     ] {
         assert_eq!(
             text_of(&format!("{head}Rome fought.")),
@@ -88,6 +111,46 @@ fn labels_titles_and_echoes_at_the_start_are_taken_out() {
             "{head:?}"
         );
     }
+}
+
+#[test]
+fn a_label_goes_without_the_marks_that_belong_to_it() {
+    for (written, kept) in [
+        (
+            "**Paragraph 2: The City**\n\nRome.",
+            "**The City**\n\nRome.",
+        ),
+        ("## *Section 2 - The City*\nRome.", "*The City*\nRome."),
+        ("**Paragraph 2:** *Rome* fought.", "*Rome* fought."),
+        ("**Paragraph 2**: Rome.", "Rome."),
+        ("Paragraph 2: \"Rome\", he said.", "\"Rome\", he said."),
+        ("Paragraph 2: **Rome** fought.", "**Rome** fought."),
+    ] {
+        assert_eq!(text_of(written), kept);
+    }
+}
+
+#[test]
+fn a_long_first_line_is_not_lost_for_its_first_words() {
+    let rest = "and so it went ".repeat(40);
+    for start in [
+        "Titles in Rome were many,",
+        "Main points of the war:",
+        "Title: Rome,",
+    ] {
+        let written = format!("{start} {rest}");
+        assert_eq!(text_of(&written), written.trim_end());
+    }
+    assert_eq!(
+        text_of(&format!("{}Rome fought.", " ".repeat(500))),
+        "Rome fought."
+    );
+}
+
+#[test]
+fn an_absurd_number_is_text() {
+    let written = format!("Rome fought.\n第{}次", "九".repeat(40));
+    assert_eq!(text_of(&written), written);
 }
 
 #[test]
@@ -112,6 +175,7 @@ fn the_heading_of_another_section_ends_the_text() {
         "第3段：",
         "第三段\n",
         "段落3：",
+        "罗马的日常生活\n",
     ] {
         let written = format!("Rome fought.\n\n{next}");
         let pieces: Vec<String> = written.chars().map(String::from).collect();
@@ -156,10 +220,10 @@ fn prose_streams_without_delay() {
 #[test]
 fn a_line_that_could_be_a_heading_waits_until_it_cannot() {
     let mut section = SectionText::new(surroundings(), 1);
-    section.push(b"Rome fought.\n");
+    section.push(b"Rome fought.\n\n");
     assert_eq!(section.push(b"Daily").text, "");
     assert_eq!(section.push(b" Life").text, "");
-    assert_eq!(section.push(b" went on").text, "\nDaily Life went on");
+    assert_eq!(section.push(b" went on").text, "\n\nDaily Life went on");
 }
 
 #[test]
@@ -189,7 +253,9 @@ fn a_long_echo_is_dropped_to_its_end() {
 
 #[test]
 fn a_model_that_only_repeats_the_plan_is_not_left_without_text() {
-    let written: String = (2..9).map(|number| format!("Paragraph {number} - Title: x\n\n")).collect();
+    let written: String = (2..9)
+        .map(|number| format!("Paragraph {number} - Title: x\n\n"))
+        .collect();
     assert_eq!(text_of(&written), "Paragraph 6 - Title: x");
 }
 
@@ -206,6 +272,8 @@ fn without_rules_everything_passes() {
         "Title: The Sea\nParagraph 1 - x\nParagraph 2 - y"
     );
 }
+
+static LONGER_THAN_HELD: LazyLock<String> = LazyLock::new(|| " ".repeat(420));
 
 fn model_text() -> impl Strategy<Value = String> {
     let parts = prop::sample::select(vec![
@@ -228,6 +296,12 @@ fn model_text() -> impl Strategy<Value = String> {
         "(200 words)",
         "**",
         "3. ",
+        "Part 1",
+        "Title",
+        "- ",
+        "\u{3000}",
+        "Write a 1000-word article on the history of the Roman Empire",
+        &LONGER_THAN_HELD,
     ]);
     prop::collection::vec(parts, 0..24).prop_map(|parts| parts.concat())
 }
@@ -264,7 +338,9 @@ proptest! {
     #[test]
     fn released_text_is_clean(written in any::<String>()) {
         let text = text_of(&written);
-        prop_assert!(!text.starts_with(BLANKS) && !text.ends_with(BLANKS));
+        let indented = text.trim_start_matches('\u{3000}');
+        prop_assert!(text.len() > indented.len() || indented.trim_start() == indented);
+        prop_assert!(!text.ends_with(char::is_whitespace));
         prop_assert!(!text.chars().any(|c| c.is_control() && c != '\n' && c != '\t'));
         prop_assert!(!text.contains("\n\n\n"));
     }
