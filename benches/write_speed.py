@@ -33,7 +33,7 @@ SECTIONS = 8
 SECTION_TOKENS = 256
 CONTEXT = 8192
 INSTRUCTION = "Write a 1600-word article on the history of the Roman Empire"
-POINT = "Period {number} of Roman history: its rulers, wars, trade and daily life in detail"
+POINT = "Period {number} of Roman history, its rulers, wars, trade and daily life in detail"
 SAMPLING = SamplingSettings()
 
 Figures: TypeAlias = dict[str, float]
@@ -158,10 +158,7 @@ def ours(path: Path, layout: Layout) -> Figures:
 
 def fixed_length_document(preparation: Preparation) -> _core.Document:
     """The planned document with sections that end after exactly :data:`SECTION_TOKENS` tokens."""
-    sections = [
-        _core.PlanSection(f"Period {number + 1}", POINT.format(number=number + 1), 200)
-        for number in range(SECTIONS)
-    ]
+    sections = [_core.PlanSection("", POINT.format(number=number + 1), 200) for number in range(SECTIONS)]
     tokens = preparation.transcript(_core.Plan("The Roman Empire", sections))
     steps = [
         _core.Step(open=opening, title="", floor_words=10 * SECTION_TOKENS, max_tokens=SECTION_TOKENS)

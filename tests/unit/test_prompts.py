@@ -10,7 +10,12 @@ from longwriter_edge.errors import InputError
 from longwriter_edge.instruction import Language
 from longwriter_edge.prompts import PromptSet, SectionStep
 
-STEP = SectionStep(line="Paragraph 2 - Main Point: the harbour - Word Count: 321 words", number=2, title="The harbour", words=321)
+STEP = SectionStep(
+    line="Paragraph 2 - Main Point: the harbour - Word Count: 321 words",
+    number=2,
+    title="The harbour",
+    words=321,
+)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
