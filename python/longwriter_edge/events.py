@@ -18,8 +18,8 @@ from typing import Literal, TypeAlias
 #: Version of the JSON form. It changes when a field is removed or changes its meaning.
 SCHEMA_VERSION = 1
 
-#: Why a section ended: the model ended its turn, the next heading began, the token limit was
-#: reached, or the model wrote nothing usable.
+#: Why a section ended: the model ended its turn, the next heading began, or the token limit was
+#: reached.
 SectionEnd: TypeAlias = Literal["end_of_turn", "next_heading", "token_limit"]
 
 Outcome: TypeAlias = Literal["complete", "failed", "interrupted"]
