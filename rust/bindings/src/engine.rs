@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,14 @@ use longwriter_llama::abi::StructLayout;
 use longwriter_llama::api::FoundFunction;
 use longwriter_llama::backend::{LlamaBackend, LlamaConfig};
 use longwriter_scheduler::backend::{Backend, Limits, Token};
-use longwriter_scheduler::engine::{Engine, REPORT_INTERVAL};
+use longwriter_scheduler::engine::{Engine, Load, REPORT_INTERVAL};
 use longwriter_scheduler::event::DocumentId;
 use longwriter_scheduler::fake::{self, FakeBackend, InjectedFault, Script};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::document::PyDocument;
-use crate::event::PyEvent;
+use crate::event::{PyEvent, PyLoad};
 use crate::worker::{Command, Message, Worker};
 use crate::{EngineClosed, LibraryMismatch};
 
@@ -33,7 +33,8 @@ type Field = (String, usize, usize);
 /// A worker thread that writes documents on one context.
 #[pyclass(name = "Engine", module = "longwriter_edge._core", frozen)]
 pub(crate) struct PyEngine {
-    cells: u32,
+    limits: Limits,
+    load: Arc<Mutex<Load>>,
     state: Mutex<State>,
 }
 
@@ -45,13 +46,14 @@ struct State {
     /// Owns what the worker's addresses point to; dropped once the worker has ended.
     owner: Option<Py<PyAny>>,
     next_document: DocumentId,
+    next_chain: usize,
 }
 
 #[pymethods]
 impl PyEngine {
     /// An engine on an existing llama.cpp context.
     #[staticmethod]
-    #[pyo3(signature = (*, functions, layouts, context, vocabulary, batch_tokens, sequences, cells, chains, stop, suppressed, owner))]
+    #[pyo3(signature = (*, functions, layouts, context, vocabulary, batch_tokens, prompt_chunk, sequences, cells, cells_per_sequence, shared_cells, stop, suppressed, owner))]
     // The Python signature is keyword-only; a struct in between would only repeat it.
     #[allow(clippy::too_many_arguments)]
     fn llama(
@@ -61,9 +63,11 @@ impl PyEngine {
         context: usize,
         vocabulary: usize,
         batch_tokens: u32,
+        prompt_chunk: u32,
         sequences: u32,
         cells: u32,
-        chains: Vec<(usize, usize)>,
+        cells_per_sequence: u32,
+        shared_cells: bool,
         stop: Vec<Token>,
         suppressed: Vec<Token>,
         owner: Py<PyAny>,
@@ -86,7 +90,10 @@ impl PyEngine {
         let limits = Limits {
             sequences,
             cells,
+            cells_per_sequence,
+            shared_cells,
             batch_tokens,
+            prompt_chunk,
             outputs: sequences,
         };
         let config = LlamaConfig {
@@ -95,7 +102,6 @@ impl PyEngine {
             context,
             vocabulary,
             limits,
-            chains,
             suppressed,
         };
         let backend = py
@@ -106,13 +112,18 @@ impl PyEngine {
 
     /// An engine on the fake backend, for tests. Text is reported without delay.
     #[staticmethod]
-    #[pyo3(signature = (*, answers = Vec::new(), faults = Vec::new(), batch_tokens = 64, sequences = 4, cells = 65536, step_seconds = 0.0))]
+    #[pyo3(signature = (*, answers = Vec::new(), faults = Vec::new(), batch_tokens = 64, prompt_chunk = 64, sequences = 4, cells = 65536, cells_per_sequence = 65536, shared_cells = true, step_seconds = 0.0))]
+    // The Python signature is keyword-only; a struct in between would only repeat it.
+    #[allow(clippy::too_many_arguments)]
     fn fake(
         answers: Vec<(String, String)>,
         faults: Vec<(usize, String)>,
         batch_tokens: u32,
+        prompt_chunk: u32,
         sequences: u32,
         cells: u32,
+        cells_per_sequence: u32,
+        shared_cells: bool,
         step_seconds: f64,
     ) -> PyResult<Self> {
         let faults = faults
@@ -129,7 +140,10 @@ impl PyEngine {
         let limits = Limits {
             sequences,
             cells,
+            cells_per_sequence,
+            shared_cells,
             batch_tokens,
+            prompt_chunk,
             outputs: sequences,
         };
         let backend = FakeBackend::new(
@@ -147,18 +161,39 @@ impl PyEngine {
     fn add(&self, document: &PyDocument) -> PyResult<DocumentId> {
         document
             .spec
-            .validate(self.cells)
+            .validate(&self.limits)
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
         let mut state = self.state();
+        if document.spec.chain >= state.next_chain {
+            let message = format!("there is no sampler chain {}", document.spec.chain);
+            return Err(PyValueError::new_err(message));
+        }
         let number = state.next_document;
         state.send(Command::Add(number, Box::new(document.spec.clone())))?;
         state.next_document += 1;
         Ok(number)
     }
 
+    /// Makes a sampler chain known and returns its number for documents.
+    fn add_chain(&self, chain: usize, grammar: usize) -> PyResult<usize> {
+        if chain == 0 {
+            return Err(PyValueError::new_err("the address of the chain is null"));
+        }
+        let mut state = self.state();
+        state.send(Command::AddChain(chain, grammar))?;
+        // The worker takes commands in order, so it counts as here.
+        state.next_chain += 1;
+        Ok(state.next_chain - 1)
+    }
+
     /// Ends a document early; its last event says so.
     fn cancel(&self, document: DocumentId) -> PyResult<()> {
         self.state().send(Command::Cancel(document))
+    }
+
+    /// What was done so far, over all documents.
+    fn load(&self) -> PyLoad {
+        (*self.load.lock().unwrap_or_else(PoisonError::into_inner)).into()
     }
 
     /// Events that are there, waiting up to `timeout` seconds for the first.
@@ -231,9 +266,11 @@ impl PyEngine {
             thread: Some(worker.thread),
             owner,
             next_document: 0,
+            next_chain: 0,
         };
         Ok(Self {
-            cells: limits.cells,
+            limits,
+            load: worker.load,
             state: Mutex::new(state),
         })
     }

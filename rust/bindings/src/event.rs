@@ -1,6 +1,7 @@
 //! `Event` and `Usage`: what the engine reports, as Python objects.
 
 use longwriter_scheduler::backend::Token;
+use longwriter_scheduler::engine::Load;
 use longwriter_scheduler::event::{DocumentId, Event, Fault, Usage};
 use pyo3::prelude::*;
 
@@ -33,6 +34,27 @@ impl From<Usage> for PyUsage {
     }
 }
 
+/// What an engine has done since it was made.
+#[pyclass(name = "Load", module = "longwriter_edge._core", frozen, get_all)]
+#[derive(Clone)]
+pub(crate) struct PyLoad {
+    steps: u64,
+    rows: u64,
+    step_seconds: f64,
+    sequence_seconds: f64,
+}
+
+impl From<Load> for PyLoad {
+    fn from(load: Load) -> Self {
+        Self {
+            steps: load.steps,
+            rows: load.rows,
+            step_seconds: load.step_seconds,
+            sequence_seconds: load.sequence_seconds,
+        }
+    }
+}
+
 /// What the engine reports.
 #[pyclass(name = "Event", module = "longwriter_edge._core", frozen)]
 pub(crate) enum PyEvent {
@@ -54,6 +76,12 @@ pub(crate) enum PyEvent {
         text: String,
         tokens: Vec<Token>,
         words: u32,
+    },
+    Compacted {
+        document: DocumentId,
+        section: usize,
+        kept: usize,
+        dropped: usize,
     },
     SectionEnded {
         document: DocumentId,
@@ -113,6 +141,17 @@ impl PyEvent {
                 text,
                 tokens,
                 words,
+            },
+            Event::Compacted {
+                document,
+                section,
+                kept,
+                dropped,
+            } => Self::Compacted {
+                document,
+                section,
+                kept,
+                dropped,
             },
             Event::SectionEnded {
                 document,

@@ -53,7 +53,7 @@ mod _core {
     #[pymodule_export]
     use super::engine::PyEngine;
     #[pymodule_export]
-    use super::event::{PyEvent, PyUsage};
+    use super::event::{PyEvent, PyLoad, PyUsage};
     #[pymodule_export]
     use super::plan::{PyPlan, PyPlanSection, PyWords, count_words, plan_grammar};
     #[pymodule_export]

@@ -6,11 +6,12 @@
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use longwriter_scheduler::backend::Backend;
 use longwriter_scheduler::document::DocumentSpec;
-use longwriter_scheduler::engine::Engine;
+use longwriter_scheduler::engine::{Engine, Load};
 use longwriter_scheduler::event::{DocumentId, Event};
 
 /// Events that wait for Python before the worker has to. Text comes at most twenty times a second for
@@ -23,6 +24,8 @@ const THREAD_NAME: &str = "longwriter-engine";
 pub(crate) enum Command {
     /// Write a document, which was checked before.
     Add(DocumentId, Box<DocumentSpec>),
+    /// Make a sampler chain known: its handle, and its grammar's.
+    AddChain(usize, usize),
     /// End a document early.
     Cancel(DocumentId),
 }
@@ -39,6 +42,8 @@ pub(crate) enum Message {
 pub(crate) struct Worker {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) messages: Receiver<Message>,
+    /// What the engine has done, brought up to date after each step.
+    pub(crate) load: Arc<Mutex<Load>>,
     pub(crate) thread: JoinHandle<()>,
 }
 
@@ -51,11 +56,13 @@ impl Worker {
     {
         let (commands, inbox) = mpsc::channel();
         let (outbox, messages) = mpsc::sync_channel(EVENTS_IN_FLIGHT);
+        let load = Arc::new(Mutex::new(Load::default()));
+        let told = Arc::clone(&load);
         let thread = thread::Builder::new()
             .name(THREAD_NAME.to_owned())
             .spawn(move || {
                 // The engine is dropped with the closure whatever happens, so nothing sees it broken.
-                let run = AssertUnwindSafe(|| run(engine, &inbox, &outbox));
+                let run = AssertUnwindSafe(|| run(engine, &inbox, &outbox, &told));
                 if let Err(panic) = panic::catch_unwind(run) {
                     // If nobody listens any more, nobody wants to know.
                     let _ = outbox.send(Message::Failed(panic_message(panic.as_ref())));
@@ -64,13 +71,19 @@ impl Worker {
         Ok(Self {
             commands,
             messages,
+            load,
             thread,
         })
     }
 }
 
 /// Runs until one of the channels is closed.
-fn run<B: Backend>(mut engine: Engine<B>, inbox: &Receiver<Command>, outbox: &SyncSender<Message>) {
+fn run<B: Backend>(
+    mut engine: Engine<B>,
+    inbox: &Receiver<Command>,
+    outbox: &SyncSender<Message>,
+    load: &Mutex<Load>,
+) {
     let mut listening = true;
     while listening {
         let command = if engine.is_idle() {
@@ -86,8 +99,14 @@ fn run<B: Backend>(mut engine: Engine<B>, inbox: &Receiver<Command>, outbox: &Sy
                     panic!("document {document}: {error}");
                 }
             }
+            Ok(Command::AddChain(chain, grammar)) => {
+                engine.add_chain(chain, grammar);
+            }
             Ok(Command::Cancel(document)) => engine.cancel(document, &mut emit),
-            Err(TryRecvError::Empty) => engine.step(&mut emit),
+            Err(TryRecvError::Empty) => {
+                engine.step(&mut emit);
+                *load.lock().unwrap_or_else(PoisonError::into_inner) = engine.load();
+            }
             Err(TryRecvError::Disconnected) => return,
         }
     }

@@ -120,6 +120,8 @@ functions! {
     llama_get_memory(context: *mut Context = "pointer") -> *mut Memory = "pointer";
     /// Removes positions from p0 to p1 of a sequence; negative for no bound.
     llama_memory_seq_rm(memory: *mut Memory = "pointer", sequence: i32 = "i32", p0: i32 = "i32", p1: i32 = "i32") -> bool = "bool";
+    /// Gives positions p0 to p1 of a sequence to another one as well; negative for no bound.
+    llama_memory_seq_cp(memory: *mut Memory = "pointer", from: i32 = "i32", to: i32 = "i32", p0: i32 = "i32", p1: i32 = "i32") -> () = "void";
     /// The last position of a sequence, −1 if it is empty.
     llama_memory_seq_pos_max(memory: *mut Memory = "pointer", sequence: i32 = "i32") -> i32 = "i32";
     /// Copies a sampler with its state.

@@ -33,8 +33,6 @@ pub struct LlamaConfig {
     pub vocabulary: usize,
     /// The context's sizes, as read back from it.
     pub limits: Limits,
-    /// Addresses of sampler chains and their grammars (0 for none).
-    pub chains: Vec<(usize, usize)>,
     /// Tokens that are never offered.
     pub suppressed: Vec<Token>,
 }
@@ -67,17 +65,6 @@ impl LlamaBackend {
         let api = Api::new(&config.functions)?;
         let vocab = address(config.vocabulary, "the vocabulary")?;
         let pieces = Pieces::read(api, vocab)?;
-        let templates = config
-            .chains
-            .iter()
-            .map(|&(chain, grammar)| {
-                let chain = address(chain, "a sampler chain")?;
-                Ok(Template {
-                    chain,
-                    grammar: NonNull::new(grammar as *mut _),
-                })
-            })
-            .collect::<Result<Vec<_>, LibraryMismatch>>()?;
         let size = pieces.len();
         let context = address(config.context, "the context")?;
         let context = DecodeContext::new(api, context, config.limits, size)
@@ -87,7 +74,7 @@ impl LlamaBackend {
             api,
             context,
             pieces,
-            templates,
+            templates: Vec::new(),
             suppressed: config.suppressed.into_iter().filter(inside).collect(),
             data: Vec::with_capacity(size),
             candidates: Vec::new(),
@@ -146,6 +133,21 @@ impl Backend for LlamaBackend {
 
     fn truncate(&mut self, sequence: SequenceId, position: u32) -> Result<(), DecodeError> {
         self.context.truncate(sequence, position)
+    }
+
+    fn share(&mut self, from: SequenceId, to: SequenceId, length: u32) -> Result<(), DecodeError> {
+        self.context.share(from, to, length)
+    }
+
+    /// The addresses of a `llama_sampler` chain and of a grammar's sampler, with the promise of
+    /// [`LlamaConfig`].
+    fn add_chain(&mut self, chain: usize, grammar: usize) -> usize {
+        let chain = NonNull::new(chain as *mut _).expect("the address of a sampler chain");
+        self.templates.push(Template {
+            chain,
+            grammar: NonNull::new(grammar as *mut _),
+        });
+        self.templates.len() - 1
     }
 
     fn open_sampler(&mut self, chain: usize, history: &[Token]) -> SectionSampler {
@@ -213,6 +215,12 @@ fn check_limits(limits: Limits) -> Result<(), LibraryMismatch> {
     let sizes = [
         ("sequences", limits.sequences, MOST_SEQUENCES),
         ("cells", limits.cells, u32::MAX),
+        (
+            "cells_per_sequence",
+            limits.cells_per_sequence,
+            limits.cells,
+        ),
+        ("prompt_chunk", limits.prompt_chunk, u32::MAX),
         ("batch_tokens", limits.batch_tokens, i32::MAX as u32),
         ("outputs", limits.outputs, u32::MAX),
     ];

@@ -114,6 +114,29 @@ impl DecodeContext {
         Ok(())
     }
 
+    /// Gives the first `length` tokens of `from` to the empty sequence `to` as well.
+    pub(crate) fn share(
+        &mut self,
+        from: SequenceId,
+        to: SequenceId,
+        length: u32,
+    ) -> Result<(), DecodeError> {
+        let held = |sequence: SequenceId| self.lengths.get(sequence as usize).copied();
+        let usable = held(from).is_some_and(|held| held >= length) && held(to) == Some(0);
+        // llama.cpp aborts the process when it should share a part of a sequence in a split cache.
+        if !usable || !self.limits.shared_cells || from == to {
+            let reason = format!("{length} tokens of sequence {from} cannot be shared with {to}");
+            return Err(DecodeError::InvalidBatch { reason });
+        }
+        // All fit: the lengths came from positions that did, and there are few sequences.
+        let (source, target, end) = (from as i32, to as i32, length as i32);
+        // SAFETY: the memory belongs to the context, which is alive and used by this object alone; both
+        // sequences are its own, and the range is one that the first holds.
+        unsafe { (self.api.llama_memory_seq_cp)(self.memory.as_ptr(), source, target, 0, end) };
+        self.lengths[to as usize] = length;
+        Ok(())
+    }
+
     /// The logits after a row of the last batch, one for each token of the vocabulary.
     pub(crate) fn logits(&mut self, row: usize) -> Option<&[f32]> {
         if !self.outputs.get(row).copied().unwrap_or(false) {

@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::c_char;
 
-use longwriter_scheduler::backend::{Limits, Token};
+use longwriter_scheduler::backend::{Backend, Limits, Token};
 
 use crate::abi::{LlamaBatch, TokenData, TokenDataArray, expected_layouts};
 use crate::api::{Context, FoundFunction, Memory, REQUIRED, Sampler, Vocab};
-use crate::backend::LlamaConfig;
+use crate::backend::{LlamaBackend, LlamaConfig};
 
 /// Addresses that stand for objects; the mocks never look behind them.
 const CONTEXT: usize = 0x1000;
@@ -73,12 +73,22 @@ pub(crate) fn config() -> LlamaConfig {
         limits: Limits {
             sequences: 2,
             cells: 64,
+            cells_per_sequence: 64,
+            shared_cells: true,
             batch_tokens: 4,
+            prompt_chunk: 4,
             outputs: 2,
         },
-        chains: vec![(CHAIN, 0), (CHAIN, GRAMMAR)],
         suppressed: Vec::new(),
     }
+}
+
+/// A backend on the mocks with two chains, of which the second has a grammar.
+pub(crate) fn backend_of(config: LlamaConfig) -> LlamaBackend {
+    let mut backend = LlamaBackend::new(config).unwrap();
+    assert_eq!(backend.add_chain(CHAIN, 0), 0);
+    assert_eq!(backend.add_chain(CHAIN, GRAMMAR), 1);
+    backend
 }
 
 /// The mocks as Python would have found them.
@@ -88,6 +98,7 @@ pub(crate) fn functions() -> BTreeMap<String, FoundFunction> {
         logits_ith as *const () as usize,
         memory as *const () as usize,
         remove as *const () as usize,
+        share as *const () as usize,
         position_max as *const () as usize,
         clone as *const () as usize,
         apply as *const () as usize,
@@ -166,6 +177,14 @@ extern "C" fn remove(_memory: *mut Memory, sequence: i32, p0: i32, p1: i32) -> b
         }
         removed
     })
+}
+
+extern "C" fn share(_memory: *mut Memory, from: i32, to: i32, p0: i32, p1: i32) {
+    let place = |number: i32| usize::try_from(number).unwrap();
+    with(|mock| {
+        let shared = mock.cache[place(from)][place(p0)..place(p1)].to_vec();
+        mock.cache[place(to)] = shared;
+    });
 }
 
 extern "C" fn position_max(_memory: *mut Memory, sequence: i32) -> i32 {

@@ -17,10 +17,17 @@ pub type SequenceId = u32;
 pub struct Limits {
     /// Sequences that the KV cache tells apart.
     pub sequences: u32,
-    /// KV cells shared by all sequences (one cell holds one token).
+    /// KV cells in all (one cell holds one token).
     pub cells: u32,
+    /// KV cells that one sequence can hold: all of them in a unified cache, its share in a split one.
+    pub cells_per_sequence: u32,
+    /// Whether sequences can hold cells in common ([`Backend::share`]).
+    pub shared_cells: bool,
     /// Most rows in one call of [`Backend::decode`].
     pub batch_tokens: u32,
+    /// Most prompt rows in a call that also holds sampled tokens: a longer prompt is read in chunks, so
+    /// that it does not stall the sections that are written.
+    pub prompt_chunk: u32,
     /// Most output rows in one call of [`Backend::decode`].
     pub outputs: u32,
 }
@@ -129,6 +136,17 @@ pub trait Backend: Vocabulary {
     /// # Errors
     /// `InvalidBatch` if the cache cannot drop a part of a sequence.
     fn truncate(&mut self, sequence: SequenceId, position: u32) -> Result<(), DecodeError>;
+
+    /// Gives the first `length` tokens of `from` to the empty sequence `to` as well, without evaluating
+    /// them again.
+    ///
+    /// # Errors
+    /// `InvalidBatch` if the cache cannot hold cells in common; nothing has changed then.
+    fn share(&mut self, from: SequenceId, to: SequenceId, length: u32) -> Result<(), DecodeError>;
+
+    /// Makes one more sampler chain known and returns its number. Both are handles that mean something to the
+    /// backend alone; `grammar` is 0 for none.
+    fn add_chain(&mut self, chain: usize, grammar: usize) -> usize;
 
     /// A sampler from chain number `chain`, which has seen `history` (oldest first).
     fn open_sampler(&mut self, chain: usize, history: &[Token]) -> Self::Sampler;

@@ -3,24 +3,46 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::backend::{Backend, Constraint, SampleError, Token};
+use crate::backend::{Backend, Constraint, SampleError, SequenceId, Token};
 use crate::document::{DocumentSpec, SpecError};
 use crate::event::{DocumentId, Event};
 use crate::random::choose;
-use crate::scheduler::{Output, Scheduler, StepPlan, StepResult, Trim};
+use crate::scheduler::{Output, Scheduler, Share, StepPlan, StepResult, Trim};
 
 /// Text of a section is gathered this long before it is reported. Each report wakes a reader, which
 /// takes processor time from the evaluation; twenty a second still look like a stream.
 pub const REPORT_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What an engine has done since it was made, over all documents.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Load {
+    /// Evaluations.
+    pub steps: u64,
+    /// Tokens that were evaluated.
+    pub rows: u64,
+    /// Seconds of all steps, whatever they did.
+    pub step_seconds: f64,
+    /// Seconds of each step times the sequences that were in use in it.
+    pub sequence_seconds: f64,
+}
+
+/// The sampler of a sequence, and the section that it was opened for.
+#[derive(Debug)]
+struct SectionSampler<S> {
+    document: DocumentId,
+    section: usize,
+    sampler: S,
+}
 
 /// Writes documents on one backend.
 #[derive(Debug)]
 pub struct Engine<B: Backend> {
     backend: B,
     scheduler: Scheduler,
-    /// One sampler for each document, renewed with each section.
-    samplers: BTreeMap<DocumentId, (usize, B::Sampler)>,
+    /// One sampler for each sequence, renewed with each section.
+    samplers: BTreeMap<SequenceId, SectionSampler<B::Sampler>>,
     reports: Reports,
+    load: Load,
 }
 
 impl<B: Backend> Engine<B> {
@@ -36,6 +58,7 @@ impl<B: Backend> Engine<B> {
                 interval: report_interval,
                 held: BTreeMap::new(),
             },
+            load: Load::default(),
         }
     }
 
@@ -45,6 +68,11 @@ impl<B: Backend> Engine<B> {
     /// [`SpecError`] if it can never be written.
     pub fn add(&mut self, document: DocumentId, spec: DocumentSpec) -> Result<(), SpecError> {
         self.scheduler.add(document, spec, &self.backend)
+    }
+
+    /// Makes one more sampler chain known to the backend and returns its number.
+    pub fn add_chain(&mut self, chain: usize, grammar: usize) -> usize {
+        self.backend.add_chain(chain, grammar)
     }
 
     /// Ends a document early.
@@ -68,12 +96,19 @@ impl<B: Backend> Engine<B> {
         &self.scheduler
     }
 
+    /// What was done so far.
+    pub fn load(&self) -> Load {
+        self.load
+    }
+
     /// Runs one step. Does nothing while idle.
     pub fn step(&mut self, emit: &mut dyn FnMut(Event)) {
         let started = Instant::now();
-        let admitted = self.scheduler.admit();
+        let admitted = self.scheduler.admit(&self.backend);
         self.report(admitted, emit);
         self.trim();
+        self.share();
+        let in_use = self.scheduler.sequences_in_use();
         let plan = self.scheduler.schedule();
         if plan.rows.is_empty() {
             return;
@@ -100,6 +135,11 @@ impl<B: Backend> Engine<B> {
             .apply(&plan, StepResult { decode, samples }, &self.backend);
         self.report(events, emit);
         self.charge(&plan, Duration::ZERO, Duration::ZERO, applying.elapsed());
+        let seconds = started.elapsed().as_secs_f64();
+        self.load.steps += 1;
+        self.load.rows += plan.rows.len() as u64;
+        self.load.step_seconds += seconds;
+        self.load.sequence_seconds += seconds * in_use as f64;
     }
 
     /// Removes what the scheduler no longer wants from the KV cache.
@@ -114,20 +154,34 @@ impl<B: Backend> Engine<B> {
         }
     }
 
+    /// Gives the cells of a prefix to the sequences that begin with it.
+    fn share(&mut self) {
+        for Share { from, to, length } in self.scheduler.take_shares() {
+            if self.backend.share(from, to, length).is_err() {
+                self.scheduler.forget(to);
+            }
+        }
+    }
+
     /// Draws the token of one output row.
     fn sample(&mut self, output: &Output) -> Result<Token, SampleError> {
         let (backend, scheduler) = (&mut self.backend, &self.scheduler);
         let open = |backend: &mut B| {
-            let sampler = backend.open_sampler(output.chain, scheduler.history(output.document));
-            (output.section, sampler)
+            let history = scheduler.history(output.document, output.sequence);
+            SectionSampler {
+                document: output.document,
+                section: output.section,
+                sampler: backend.open_sampler(output.chain, history),
+            }
         };
-        let (section, sampler) = self
+        let held = self
             .samplers
-            .entry(output.document)
+            .entry(output.sequence)
             .or_insert_with(|| open(backend));
-        if *section != output.section {
-            (*section, *sampler) = open(backend);
+        if (held.document, held.section) != (output.document, output.section) {
+            *held = open(backend);
         }
+        let sampler = &mut held.sampler;
         let banned = if output.ban_stop {
             scheduler.stop()
         } else {
@@ -152,7 +206,7 @@ impl<B: Backend> Engine<B> {
     /// Shares the times of a step among its documents by their rows.
     fn charge(&mut self, plan: &StepPlan, decode: Duration, sampling: Duration, other: Duration) {
         for feed in &plan.feeds {
-            let Some(usage) = self.scheduler.usage_mut(feed.document) else {
+            let Some(usage) = self.scheduler.usage_mut(feed.document, feed.sequence) else {
                 continue;
             };
             let share = feed.rows as f64 / plan.rows.len() as f64;
@@ -169,24 +223,23 @@ impl<B: Backend> Engine<B> {
     fn report(&mut self, events: Vec<Event>, emit: &mut dyn FnMut(Event)) {
         for event in events {
             if let Event::DocumentEnded { document, .. } = &event {
-                self.samplers.remove(document);
+                self.samplers.retain(|_, held| held.document != *document);
             }
             self.reports.pass(event, emit);
         }
     }
 }
 
-/// Gathers the text of each document so that it is reported in fewer, larger events.
+/// Gathers the text of each section so that it is reported in fewer, larger events.
 #[derive(Debug)]
 struct Reports {
     interval: Duration,
-    held: BTreeMap<DocumentId, HeldText>,
+    held: BTreeMap<(DocumentId, usize), HeldText>,
 }
 
 #[derive(Debug, Default)]
 struct HeldText {
     reported: Option<Instant>,
-    section: usize,
     text: String,
     tokens: Vec<Token>,
     words: u32,
@@ -204,15 +257,25 @@ impl Reports {
             ..
         } = event
         else {
-            self.release(document, emit);
-            if matches!(event, Event::DocumentEnded { .. }) {
-                self.held.remove(&document);
+            // What happens to a document comes after all text that was written before it.
+            let waiting = self.held.range((document, 0)..=(document, usize::MAX));
+            for section in waiting
+                .map(|(&(_, section), _)| section)
+                .collect::<Vec<_>>()
+            {
+                self.release(document, section, emit);
+            }
+            match event {
+                Event::SectionEnded { section, .. } => {
+                    self.held.remove(&(document, section));
+                }
+                Event::DocumentEnded { .. } => self.held.retain(|&(held, _), _| held != document),
+                _ => {}
             }
             emit(event);
             return;
         };
-        let held = self.held.entry(document).or_default();
-        held.section = section;
+        let held = self.held.entry((document, section)).or_default();
         held.text.push_str(&text);
         held.tokens.extend(tokens);
         held.words = words;
@@ -220,12 +283,12 @@ impl Reports {
             .reported
             .is_none_or(|reported| reported.elapsed() >= self.interval)
         {
-            self.release(document, emit);
+            self.release(document, section, emit);
         }
     }
 
-    fn release(&mut self, document: DocumentId, emit: &mut dyn FnMut(Event)) {
-        let Some(held) = self.held.get_mut(&document) else {
+    fn release(&mut self, document: DocumentId, section: usize, emit: &mut dyn FnMut(Event)) {
+        let Some(held) = self.held.get_mut(&(document, section)) else {
             return;
         };
         if held.tokens.is_empty() {
@@ -234,7 +297,7 @@ impl Reports {
         held.reported = Some(Instant::now());
         emit(Event::Text {
             document,
-            section: held.section,
+            section,
             text: std::mem::take(&mut held.text),
             tokens: std::mem::take(&mut held.tokens),
             words: held.words,

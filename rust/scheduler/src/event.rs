@@ -12,6 +12,8 @@ pub enum EndReason {
     EndOfTurn,
     /// The model began the next section's heading, which was cut off.
     NextHeading,
+    /// The section had its target, and a paragraph or sentence ended.
+    TargetReached,
     /// The section's token limit was reached; the text may stop in the middle of a sentence.
     TokenLimit,
 }
@@ -23,6 +25,7 @@ impl EndReason {
         match self {
             Self::EndOfTurn => "end_of_turn",
             Self::NextHeading => "next_heading",
+            Self::TargetReached => "target_reached",
             Self::TokenLimit => "token_limit",
         }
     }
@@ -87,6 +90,19 @@ pub struct Usage {
     pub other_seconds: f64,
 }
 
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.tokens_read += other.tokens_read;
+        self.tokens_reread += other.tokens_reread;
+        self.tokens_reused += other.tokens_reused;
+        self.tokens_written += other.tokens_written;
+        self.prefill_seconds += other.prefill_seconds;
+        self.decode_seconds += other.decode_seconds;
+        self.sampling_seconds += other.sampling_seconds;
+        self.other_seconds += other.other_seconds;
+    }
+}
+
 /// Something that happened to a document.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -125,6 +141,17 @@ pub enum Event {
         /// Words of the section so far, the reader's count.
         words: u32,
     },
+    /// The text outgrew the document's window: the model goes on with the prefix and the end of the text.
+    Compacted {
+        /// The document.
+        document: DocumentId,
+        /// The section that is written.
+        section: usize,
+        /// Tokens of the text that the model still sees.
+        kept: usize,
+        /// Tokens of the text that it no longer sees.
+        dropped: usize,
+    },
     /// A section is finished.
     SectionEnded {
         /// The document.
@@ -161,6 +188,7 @@ impl Event {
             Self::Prefill { document, .. }
             | Self::SectionStarted { document, .. }
             | Self::Text { document, .. }
+            | Self::Compacted { document, .. }
             | Self::SectionEnded { document, .. }
             | Self::DocumentEnded { document, .. } => *document,
         }

@@ -4,6 +4,7 @@
 //! tokens. What it answers depends on the tokens in its KV cache and on nothing else, so a wrong
 //! position, a lost token or a shared sequence changes the text.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::backend::{
@@ -79,12 +80,16 @@ pub struct FakeBackend {
     limits: Limits,
     script: Script,
     cache: Vec<Vec<Token>>,
+    /// The cell of each cached token; sequences may hold cells in common.
+    cells: Vec<Vec<u64>>,
+    newest_cell: u64,
     /// Sequence and cached length of each row of the last batch; `None` for rows without output.
     rows: Vec<Option<(SequenceId, usize)>>,
     decodes: usize,
     candidates: Vec<Candidate>,
     nan: bool,
     recurrent: bool,
+    chains: usize,
 }
 
 impl FakeBackend {
@@ -95,11 +100,14 @@ impl FakeBackend {
             limits,
             script,
             cache: vec![Vec::new(); limits.sequences as usize],
+            cells: vec![Vec::new(); limits.sequences as usize],
+            newest_cell: 0,
             rows: Vec::new(),
             decodes: 0,
             candidates: Vec::new(),
             nan: false,
             recurrent: false,
+            chains: 0,
         }
     }
 
@@ -148,6 +156,19 @@ impl FakeBackend {
             *length += 1;
         }
         Ok(())
+    }
+
+    /// Whether the cache has cells for these rows.
+    fn has_room(&self, rows: &[Row]) -> bool {
+        let cells = (self.limits.cells as usize).saturating_sub(rows.len());
+        // Counting cells held in common takes time, so only where it makes a difference.
+        let enough = self.cells.iter().map(Vec::len).sum::<usize>() <= cells
+            || self.cells.iter().flatten().collect::<BTreeSet<_>>().len() <= cells;
+        let within = |(sequence, cells): (usize, &Vec<u64>)| {
+            let more = rows.iter().filter(|row| row.sequence as usize == sequence);
+            cells.len() + more.count() <= self.limits.cells_per_sequence as usize
+        };
+        enough && self.cells.iter().enumerate().all(within)
     }
 
     /// Fills in the candidates for the token after a sequence's first `length` tokens.
@@ -278,14 +299,15 @@ impl Backend for FakeBackend {
         }
         self.check(rows)
             .map_err(|reason| DecodeError::InvalidBatch { reason })?;
-        let cached: usize = self.cache.iter().map(Vec::len).sum();
-        if cached + rows.len() > self.limits.cells as usize {
+        if !self.has_room(rows) {
             return Err(DecodeError::NoRoom { rows: rows.len() });
         }
         self.rows.clear();
         for row in rows {
             let sequence = &mut self.cache[row.sequence as usize];
             sequence.push(row.token);
+            self.newest_cell += 1;
+            self.cells[row.sequence as usize].push(self.newest_cell);
             self.rows
                 .push(row.output.then_some((row.sequence, sequence.len())));
         }
@@ -298,7 +320,25 @@ impl Backend for FakeBackend {
             return Err(DecodeError::InvalidBatch { reason });
         }
         self.cache[sequence as usize].truncate(position as usize);
+        self.cells[sequence as usize].truncate(position as usize);
         Ok(())
+    }
+
+    fn share(&mut self, from: SequenceId, to: SequenceId, length: u32) -> Result<(), DecodeError> {
+        let (from, to, length) = (from as usize, to as usize, length as usize);
+        let usable = self.cache[to].is_empty() && length <= self.cache[from].len();
+        if !self.limits.shared_cells || !usable {
+            let reason = format!("{length} tokens of {from} cannot be shared with {to}");
+            return Err(DecodeError::InvalidBatch { reason });
+        }
+        self.cache[to] = self.cache[from][..length].to_vec();
+        self.cells[to] = self.cells[from][..length].to_vec();
+        Ok(())
+    }
+
+    fn add_chain(&mut self, _chain: usize, _grammar: usize) -> usize {
+        self.chains += 1;
+        self.chains - 1
     }
 
     fn open_sampler(&mut self, _chain: usize, history: &[Token]) -> Vec<Token> {

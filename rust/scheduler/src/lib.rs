@@ -13,6 +13,7 @@
 
 pub mod backend;
 pub mod document;
+mod draft;
 pub mod engine;
 pub mod event;
 pub mod fake;
@@ -20,6 +21,7 @@ pub mod plan;
 pub mod random;
 pub mod scheduler;
 pub mod slots;
+mod strand;
 pub mod text;
 pub mod transcript;
 pub mod words;

@@ -11,16 +11,18 @@ use crate::backend::SequenceId;
 #[derive(Debug, Clone)]
 pub struct Slots {
     cells: u32,
+    cells_per_sequence: u32,
     free: BTreeSet<SequenceId>,
     reserved: BTreeMap<SequenceId, u32>,
 }
 
 impl Slots {
-    /// All of `sequences` free, with `cells` cells between them.
+    /// All of `sequences` free, with `cells` cells between them and at most `cells_per_sequence` in one.
     #[must_use]
-    pub fn new(sequences: u32, cells: u32) -> Self {
+    pub fn new(sequences: u32, cells: u32, cells_per_sequence: u32) -> Self {
         Self {
             cells,
+            cells_per_sequence,
             free: (0..sequences).collect(),
             reserved: BTreeMap::new(),
         }
@@ -40,12 +42,24 @@ impl Slots {
 
     /// The lowest free sequence with `cells` cells, or `None` while there is no room.
     pub fn acquire(&mut self, cells: u32) -> Option<SequenceId> {
-        if cells > self.available() {
+        if !self.has_room(cells) {
             return None;
         }
         let sequence = self.free.pop_first()?;
         self.reserved.insert(sequence, cells);
         Some(sequence)
+    }
+
+    /// Whether [`Slots::acquire`] would give a sequence with `cells` cells.
+    #[must_use]
+    pub fn has_room(&self, cells: u32) -> bool {
+        !self.free.is_empty() && cells <= self.available().min(self.cells_per_sequence)
+    }
+
+    /// Cells that are promised to the holder of `sequence`, 0 if nobody holds it.
+    #[must_use]
+    pub fn reserved(&self, sequence: SequenceId) -> u32 {
+        self.reserved.get(&sequence).copied().unwrap_or(0)
     }
 
     /// Gives `sequence` and its cells back.
@@ -70,7 +84,7 @@ mod tests {
 
     #[test]
     fn cells_and_sequences_are_given_out_once_and_come_back() {
-        let mut slots = Slots::new(2, 100);
+        let mut slots = Slots::new(2, 100, 100);
         let first = slots.acquire(60).unwrap();
         assert_eq!(slots.acquire(50), None, "more cells than are left");
         let second = slots.acquire(40).unwrap();
@@ -82,9 +96,17 @@ mod tests {
     }
 
     #[test]
+    fn one_sequence_gets_no_more_than_its_share() {
+        let mut slots = Slots::new(2, 100, 50);
+        assert!(!slots.has_room(51));
+        let first = slots.acquire(30).unwrap();
+        assert_eq!((slots.reserved(first), slots.available()), (30, 70));
+    }
+
+    #[test]
     #[should_panic(expected = "not held")]
     fn a_sequence_cannot_be_given_back_twice() {
-        let mut slots = Slots::new(1, 10);
+        let mut slots = Slots::new(1, 10, 10);
         let sequence = slots.acquire(1).unwrap();
         slots.release(sequence);
         slots.release(sequence);

@@ -56,6 +56,8 @@ pub struct SectionText {
     echoes: usize,
     /// Blanks that are released when text follows, with at most two line ends.
     blanks: String,
+    /// The last character that was released, but for quotation marks and brackets that close.
+    last: Option<char>,
     /// The first token that is part of released text.
     first_token: Option<usize>,
     /// The token with which another section's heading begins.
@@ -98,6 +100,7 @@ impl SectionText {
             dropping: false,
             echoes: 0,
             blanks: String::new(),
+            last: None,
             first_token: None,
             cut: None,
         }
@@ -146,6 +149,22 @@ impl SectionText {
     pub fn kept(&self) -> Range<usize> {
         let end = self.cut.unwrap_or(self.tokens);
         self.first_token.unwrap_or(end).min(end)..end
+    }
+
+    /// Whether the text so far ends with a paragraph.
+    #[must_use]
+    pub fn ends_paragraph(&self) -> bool {
+        self.first_token.is_some() && self.blanks.matches('\n').count() > 1
+    }
+
+    /// Whether the text so far ends with a sentence: a full stop or the like, and a blank or a Chinese one.
+    #[must_use]
+    pub fn ends_sentence(&self) -> bool {
+        let held = self.held.as_ref().is_some_and(|held| !held.text.is_empty());
+        !held
+            && self
+                .last
+                .is_some_and(|last| ends_sentence(last, !self.blanks.is_empty()))
     }
 
     /// The token that is being taken in.
@@ -260,6 +279,20 @@ impl SectionText {
                 released.push_str(body);
             }
         }
+        let last = body
+            .chars()
+            .rev()
+            .find(|character| !CLOSING.contains(*character));
+        self.last = last.or(self.last);
         self.blanks.push_str(&text[body.len()..]);
     }
+}
+
+/// What may stand behind the full stop of a sentence.
+const CLOSING: &str = "\"'”’)]»」』）*_";
+
+/// Whether a sentence ends with this character. The Western ones also stand inside of numbers and names, so
+/// that a blank has to follow.
+fn ends_sentence(last: char, blank_follows: bool) -> bool {
+    "。！？".contains(last) || (blank_follows && ".!?…".contains(last))
 }

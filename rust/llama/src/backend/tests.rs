@@ -1,10 +1,10 @@
 //! The backend on mocked C functions.
 
 use super::*;
-use crate::mock::{config, with};
+use crate::mock::{backend_of, config, with};
 
 fn backend() -> LlamaBackend {
-    LlamaBackend::new(config()).unwrap()
+    backend_of(config())
 }
 
 fn rows(tokens: &[Token], from: u32) -> Vec<Row> {
@@ -26,7 +26,6 @@ fn a_null_address_is_named() {
             "the context",
         ),
         (|config| config.vocabulary = 0, "the vocabulary"),
-        (|config| config.chains[0].0 = 0, "a sampler chain"),
     ] {
         let mut config = config();
         change(&mut config);
@@ -88,7 +87,7 @@ fn sizes_that_no_context_has_are_named() {
 fn what_a_context_holds_already_is_known() {
     let config = config();
     with(|mock| mock.cache[0] = vec![0, 1, 2]);
-    let mut backend = LlamaBackend::new(config).unwrap();
+    let mut backend = backend_of(config);
     let error = backend.decode(&rows(&[1], 0)).unwrap_err().to_string();
     assert!(error.contains("holds 3 tokens"), "{error}");
     assert_eq!(backend.truncate(0, 0), Ok(()));
@@ -202,7 +201,7 @@ fn offered(backend: &mut LlamaBackend, chain: usize, banned: &[Token]) -> Vec<To
 fn suppressed_and_banned_tokens_are_never_offered() {
     let mut config = config();
     config.suppressed = vec![3, 99, -5];
-    let mut backend = LlamaBackend::new(config).unwrap();
+    let mut backend = backend_of(config);
     backend.decode(&rows(&[0], 0)).unwrap();
     assert_eq!(offered(&mut backend, 0, &[]), [2, 1, 0]);
     assert_eq!(offered(&mut backend, 0, &[2, 77]), [1, 0]);
@@ -335,4 +334,35 @@ fn a_row_without_logits_is_named() {
     with(|mock| mock.logits.clear());
     let result = backend.candidates(1, &mut sampler, &[], Constraint::Ignored);
     assert_eq!(result, Err(SampleError::NoLogits { row: 1 }));
+}
+
+#[test]
+fn a_prefix_is_shared_with_an_empty_sequence_only() {
+    let mut backend = backend();
+    backend.decode(&rows(&[0, 1, 2], 0)).unwrap();
+    assert!(backend.share(0, 1, 4).is_err(), "more than there is");
+    assert!(backend.share(0, 0, 2).is_err(), "with itself");
+    assert!(
+        backend.share(0, 9, 2).is_err(),
+        "with a sequence that is not there"
+    );
+    backend.share(0, 1, 2).unwrap();
+    assert_eq!(with(|mock| mock.cache[1].clone()), [0, 1]);
+    assert!(backend.share(0, 1, 2).is_err(), "it holds something now");
+    let next = Row {
+        token: 1,
+        position: 2,
+        sequence: 1,
+        output: true,
+    };
+    backend.decode(&[next]).unwrap();
+}
+
+#[test]
+fn a_split_cache_shares_nothing() {
+    let mut config = config();
+    config.limits.shared_cells = false;
+    let mut backend = backend_of(config);
+    backend.decode(&rows(&[0, 1], 0)).unwrap();
+    assert!(backend.share(0, 1, 2).is_err());
 }

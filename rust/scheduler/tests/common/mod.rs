@@ -43,6 +43,7 @@ pub(crate) fn document(layout: Layout, sections: Vec<SectionSpec>) -> DocumentSp
         prefix: tokens("Write about the sea."),
         sections,
         layout,
+        window: None,
         surroundings: Arc::new(surroundings),
         chain: 0,
         seed: 11,
@@ -61,7 +62,10 @@ pub(crate) fn limits(sequences: u32, cells: u32, batch_tokens: u32) -> Limits {
     Limits {
         sequences,
         cells,
+        cells_per_sequence: cells,
+        shared_cells: true,
         batch_tokens,
+        prompt_chunk: batch_tokens,
         outputs: sequences,
     }
 }
@@ -92,6 +96,8 @@ pub(crate) struct Told {
 pub(crate) struct Record {
     pub(crate) sections: BTreeMap<usize, Told>,
     pub(crate) order: Vec<usize>,
+    /// Tokens kept and dropped each time the text outgrew its window.
+    pub(crate) compacted: Vec<(usize, usize)>,
     pub(crate) ends: Vec<Option<Fault>>,
     pub(crate) usage: Usage,
 }
@@ -116,6 +122,7 @@ impl Recorder {
         let record = self.documents.entry(event.document()).or_default();
         match event {
             Event::Prefill { done, total, .. } => assert!(done <= total, "{done} of {total}"),
+            Event::Compacted { kept, dropped, .. } => record.compacted.push((kept, dropped)),
             Event::SectionStarted { section, text, .. } => {
                 let told = record.sections.entry(section).or_default();
                 told.started += 1;
