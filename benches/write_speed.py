@@ -161,13 +161,20 @@ def fixed_length_document(preparation: Preparation) -> _core.Document:
     sections = [_core.PlanSection("", POINT.format(number=number + 1), 200) for number in range(SECTIONS)]
     tokens = preparation.transcript(_core.Plan("The Roman Empire", sections))
     steps = [
-        _core.Step(open=opening, title="", floor_words=10 * SECTION_TOKENS, max_tokens=SECTION_TOKENS)
-        for opening in tokens.opens
+        _core.Step(
+            open=opening,
+            open_first=first,
+            title="",
+            floor_words=10 * SECTION_TOKENS,
+            max_tokens=SECTION_TOKENS,
+        )
+        for opening, first in zip(tokens.opens, tokens.opens_first, strict=True)
     ]
     return _core.Document(
         prefix=tokens.prefix,
         steps=steps,
-        separator=tokens.separator,
+        layout=tokens.layout,
+        separators=tokens.separators,
         echoes=[],
         chain=0,
         seed=1,

@@ -68,9 +68,11 @@ def plan_grammar(fewest: int, most: int, language: str) -> str:
 class Step:
     """One section to write.
 
-    ``open`` is read before the section. End-of-turn tokens are banned while the section has fewer
-    than ``floor_words`` words (the reader's count); at ``max_tokens`` sampled tokens it is cut.
-    ``written`` are tokens that an earlier process sampled for it, ``finished`` whether it had ended.
+    ``open`` is read before the section, ``open_first`` where it directly follows the document's prefix
+    (``open`` if empty). End-of-turn tokens are banned while the section has fewer than ``floor_words``
+    words (the reader's count). From ``target_words`` on (0 for none) it ends with the next paragraph, or
+    soon with the next sentence; at ``max_tokens`` sampled tokens it is cut. ``written`` are tokens that
+    an earlier process sampled for it, ``finished`` whether it had ended.
     """
 
     def __new__(
@@ -80,6 +82,8 @@ class Step:
         title: str,
         floor_words: int,
         max_tokens: int,
+        open_first: Sequence[int] = (),
+        target_words: int = 0,
         written: Sequence[int] = (),
         finished: bool = False,
     ) -> Step: ...
@@ -88,10 +92,16 @@ class Step:
 class Document:
     """A document to write.
 
-    ``separator`` is ``None`` for the ``turns`` layout; for ``paper`` it is put between the sections
-    in the text so far. ``echoes`` are texts (the instruction, the plan's lines) that a section must
-    not begin with. ``chain`` is the number of the sampler chain. ``stream`` keys the random draws
+    ``layout`` is ``"turns"``, ``"paper"`` (``separators``: what stands between two sections in the text so
+    far), ``"guided"`` (what stands before a heading, after text that ends with no, one, or more line
+    ends) or ``"parallel"``. ``window`` is the most KV cells that the document may use: once its text
+    outgrows them, the model sees the prefix and the end of the text. ``echoes`` are texts (the
+    instruction, the plan's lines) that a section must not begin with. ``chain`` is the number of the
+    sampler chain. ``stream`` keys the random draws
     together with ``seed``.
+
+    Raises:
+        ValueError: there is no such layout, or it has another number of separators.
     """
 
     def __new__(
@@ -99,17 +109,22 @@ class Document:
         *,
         prefix: Sequence[int],
         steps: Sequence[Step],
-        separator: Sequence[int] | None,
+        layout: str,
         echoes: Sequence[str],
         chain: int,
         seed: int,
         stream: int,
+        separators: Sequence[Sequence[int]] = (),
+        window: int | None = None,
         attempt: int = 0,
         filter_text: bool = True,
     ) -> Document: ...
     @property
     def reserve(self) -> int:
-        """KV cells that the document needs at most."""
+        """KV cells that the document's first sequence needs at most."""
+    @property
+    def least_window(self) -> int:
+        """The smallest ``window`` that it can be written in: the prompts and a little text."""
 
 @final
 class Usage:
@@ -121,6 +136,19 @@ class Usage:
     decode_seconds: float
     sampling_seconds: float
     other_seconds: float
+
+@final
+class Load:
+    """What an engine has done since it was made, over all documents.
+
+    ``steps`` and ``rows`` count evaluations and the tokens in them; ``step_seconds`` is the time of all
+    steps, ``sequence_seconds`` the time of each step times the sequences that were in use in it.
+    """
+
+    steps: int
+    rows: int
+    step_seconds: float
+    sequence_seconds: float
 
 class Event:
     """What the engine reports. Sections and documents are numbered from 0."""
@@ -148,6 +176,15 @@ class Event:
         text: str
         tokens: list[int]
         words: int
+
+    @final
+    class Compacted(Event):
+        """The text outgrew its window: of its tokens the model still sees ``kept``, ``dropped`` no more."""
+
+        document: int
+        section: int
+        kept: int
+        dropped: int
 
     @final
     class SectionEnded(Event):
@@ -194,9 +231,11 @@ class Engine:
         context: int,
         vocabulary: int,
         batch_tokens: int,
+        prompt_chunk: int,
         sequences: int,
         cells: int,
-        chains: Sequence[tuple[int, int]],
+        cells_per_sequence: int,
+        shared_cells: bool,
         stop: Sequence[int],
         suppressed: Sequence[int],
         owner: object,
@@ -210,9 +249,11 @@ class Engine:
             context: Address of the ``llama_context``.
             vocabulary: Address of the ``llama_vocab``.
             batch_tokens: The context's n_batch.
+            prompt_chunk: Most prompt tokens in an evaluation that also holds sampled tokens.
             sequences: The context's n_seq_max.
             cells: KV cells of the context.
-            chains: Addresses of sampler chain and grammar sampler (0 for none); cloned, never changed.
+            cells_per_sequence: KV cells that one sequence can hold.
+            shared_cells: Whether the KV cache is unified, so that sequences can hold cells in common.
             stop: Tokens that end a section.
             suppressed: Tokens that are never sampled (control tokens).
             owner: Kept alive until the worker has ended.
@@ -226,8 +267,11 @@ class Engine:
         answers: Sequence[tuple[str, str]] = (),
         faults: Sequence[tuple[int, str]] = (),
         batch_tokens: int = 64,
+        prompt_chunk: int = 64,
         sequences: int = 4,
         cells: int = 65536,
+        cells_per_sequence: int = 65536,
+        shared_cells: bool = True,
         step_seconds: float = 0.0,
     ) -> Engine:
         """An engine on the fake backend, for tests (see :mod:`longwriter_edge.testing`).
@@ -240,18 +284,35 @@ class Engine:
             faults: Number of the evaluation and name: "no_room", "aborted", "invalid_batch", "failed",
                 "nan" or "panic".
             batch_tokens: Most rows of an evaluation.
+            prompt_chunk: Most prompt tokens in an evaluation that also holds sampled tokens.
             sequences: Sequences of its KV cache.
             cells: Cells of its KV cache.
+            cells_per_sequence: Cells that one sequence can hold.
+            shared_cells: Whether sequences can hold cells in common.
             step_seconds: How long each evaluation takes.
         """
     def add(self, document: Document) -> int:
         """Queues a document and returns its number.
 
         Raises:
-            ValueError: the document can never fit.
+            ValueError: the document can never fit, or its sampler chain is not known.
+            EngineClosed: the worker has ended.
+        """
+    def add_chain(self, chain: int, grammar: int) -> int:
+        """Makes a sampler chain known and returns its number for documents.
+
+        Args:
+            chain: Address of the sampler chain; cloned for each section, never changed, and kept by the
+                owner. The fake backend takes any number but 0.
+            grammar: Address of a grammar sampler, 0 for none.
+
+        Raises:
+            ValueError: ``chain`` is 0.
             EngineClosed: the worker has ended.
         """
     def cancel(self, document: int) -> None: ...
+    def load(self) -> Load:
+        """What was done so far; keeps its last value after :meth:`close`."""
     def events(self, timeout: float) -> list[Event]:
         """Events that are there, waiting up to ``timeout`` seconds for the first, detached from Python."""
     def close(self) -> None:

@@ -79,7 +79,7 @@ class Draft:
         """The sections that an earlier process finished, as if they were written now."""
         for number, section in enumerate(self._written):
             if section.reason is None:
-                return
+                continue
             self.texts[number] = section.text
             self._words[number] = _core.count_words(section.text).reader
             yield SectionStarted(number, self._title(number), self._target(number), section.text)
@@ -113,6 +113,12 @@ class Draft:
             case _core.Event.Text():
                 keeper.append(event.section, event.text, event.tokens)
                 yield from self._grow(event)
+            case _core.Event.Compacted():
+                yield Notice(
+                    "info",
+                    f"section {event.section + 1}: the text has outgrown the context; the model now sees the "
+                    f"instruction, the plan and the last {event.kept:,} tokens of the text",
+                )
             case _core.Event.SectionEnded():
                 reason = cast("SectionEnd", event.reason)
                 keeper.finish(event.section, event.text, event.tokens, event.kept, reason)

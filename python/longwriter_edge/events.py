@@ -18,9 +18,9 @@ from typing import Literal, TypeAlias
 #: Version of the JSON form. It changes when a field is removed or changes its meaning.
 SCHEMA_VERSION = 1
 
-#: Why a section ended: the model ended its turn, the next heading began, or the token limit was
-#: reached.
-SectionEnd: TypeAlias = Literal["end_of_turn", "next_heading", "token_limit"]
+#: Why a section ended: the model ended its turn, the next heading began, the section had its words and a
+#: paragraph or sentence ended, or the token limit was reached.
+SectionEnd: TypeAlias = Literal["end_of_turn", "next_heading", "target_reached", "token_limit"]
 
 Outcome: TypeAlias = Literal["complete", "failed", "interrupted"]
 
@@ -43,7 +43,8 @@ class RunStarted:
     """A run begins, or goes on if ``resumed``.
 
     ``device`` says what runs where ("CPU, 8 threads", "Metal, 33 of 33 layers").
-    ``context_tokens`` is the size of the KV cache.
+    ``context_tokens`` is the size of the KV cache, ``layout`` that of the method ``agentwrite``, empty for
+    the others.
     """
 
     run: str
@@ -56,6 +57,7 @@ class RunStarted:
     words: int
     seed: int
     resumed: bool
+    method: str = "agentwrite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +194,81 @@ Event: TypeAlias = (
     | RunEnded
 )
 
+
+@dataclass(frozen=True, slots=True)
+class BatchStarted:
+    """A batch begins, or goes on.
+
+    Attributes:
+        rows: Documents asked for, without the bad rows.
+        finished: Those of ``rows`` that an earlier process wrote.
+        bad_rows: Rows that cannot be used; each has had its :class:`RowFailed`.
+        model: Name of the model.
+        device: What runs where.
+        sequences: Documents or sections that are written at the same time, at most.
+        context_tokens: Size of the KV cache that they share.
+    """
+
+    rows: int
+    finished: int
+    bad_rows: int
+    model: str
+    device: str
+    sequences: int
+    context_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentEvent:
+    """Something that happened to one document of several; ``document`` is its id."""
+
+    document: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class RowFailed:
+    """A row of a batch that could not be written.
+
+    ``document`` is its id, empty if it has none; ``line`` its line in the input, from 1.
+    """
+
+    document: str
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEnded:
+    """A batch ends.
+
+    Attributes:
+        outcome: ``complete`` if nothing is left to do, with or without failures.
+        written: Documents that this process completed.
+        finished: Documents that are whole, those of earlier processes included.
+        failed: Rows that failed, bad rows included.
+        remaining: Documents that were not begun or not completed.
+        words: Words that this process wrote, the reader's count.
+        usage: What this process's documents took together.
+        wall_seconds: Time from the start.
+        output: Path of the output file.
+    """
+
+    outcome: Outcome
+    written: int
+    finished: int
+    failed: int
+    remaining: int
+    words: int
+    usage: Usage
+    wall_seconds: float
+    output: str | None
+
+
+BatchEvent: TypeAlias = BatchStarted | DocumentEvent | RowFailed | Notice | BatchEnded
+
 #: The name of each event in its JSON form.
-NAMES: dict[type[Event], str] = {
+NAMES: dict[type[Event | BatchEvent], str] = {
     RunStarted: "run_started",
     Notice: "notice",
     PlanStarted: "plan_started",
@@ -204,10 +279,19 @@ NAMES: dict[type[Event], str] = {
     SectionText: "section_text",
     SectionEnded: "section_ended",
     RunEnded: "run_ended",
+    BatchStarted: "batch_started",
+    RowFailed: "row_failed",
+    BatchEnded: "batch_ended",
 }
 
 
-def to_json(event: Event) -> str:
-    """One line of JSON, ASCII only so that any stream can carry it, without the newline."""
-    fields = dataclasses.asdict(event)
+def to_json(event: Event | BatchEvent) -> str:
+    """One line of JSON, ASCII only so that any stream can carry it, without the newline.
+
+    The event of one document of several has the field ``document`` beside its own.
+    """
+    fields: dict[str, object] = {}
+    if isinstance(event, DocumentEvent):
+        fields["document"], event = event.document, event.event
+    fields.update(dataclasses.asdict(event))
     return json.dumps({"schema": SCHEMA_VERSION, "event": NAMES[type(event)], **fields})

@@ -51,7 +51,8 @@ class Fit:
     """Sizes of documents in tokens, for one model and language.
 
     Attributes:
-        trained_context: Tokens that the model was trained on; the context is never larger.
+        trained_context: Tokens that the model was trained on, or fewer where the user set a limit; the
+            context is never larger.
         tokens_per_word: Tokens a word (a character, in Chinese) with slack for written text.
     """
 
@@ -103,7 +104,7 @@ class Fit:
         if instruction_tokens >= limit:
             raise DoesNotFitError(
                 f"the instruction has {instruction_tokens:,} tokens; "
-                f"the model was trained on {self.trained_context:,}",
+                f"the context can have {self.trained_context:,}",
                 words=0,
                 hint="shorten the instruction, or use a model with a longer context",
             )
@@ -112,7 +113,7 @@ class Fit:
             words = 0 if at_least > limit else self.words_that_fit(prompt_tokens, section_words)
             raise DoesNotFitError(
                 f"a document of {sum(section_words):,} words in {len(section_words)} sections needs "
-                f"{needed:,} tokens; the model was trained on {self.trained_context:,}",
+                f"{needed:,} tokens; the context can have {self.trained_context:,}",
                 words=words,
                 hint=(f"use --words {words}, or " if words else "plan fewer sections, or ")
                 + "a model with a longer context",

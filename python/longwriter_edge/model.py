@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 #: Most tokens in one call of llama_decode; llama.cpp's default for the physical batch, so that a
 #: call is one evaluation.
 BATCH_TOKENS = 512
+#: Most prompt tokens in an evaluation that also writes: on a CPU they take about as long as ten sampled
+#: tokens, which nobody who watches the text grow will notice.
+PROMPT_CHUNK = 64
 #: LLAMA_MAX_SEQ in llama.cpp.
 MAX_SEQUENCES = 256
 
@@ -176,8 +179,8 @@ class Model:
         Closing the engine, or the model, frees the context. The weights stay until both are gone.
 
         Args:
-            context_tokens: KV cells wanted, no more than the model was trained on; llama.cpp rounds them up
-                to a multiple of 256.
+            context_tokens: KV cells wanted, no more for each sequence than the model was trained on;
+                llama.cpp rounds them up to a multiple of 256.
             chains: What documents can sample with, by number.
             stop: Tokens that end a section.
             suppressed: Tokens that are never sampled.
@@ -192,8 +195,8 @@ class Model:
         """
         from longwriter_edge import _core
 
-        _check_range("the context", context_tokens, _padded(self.trained_context))
         _check_range("the number of sequences", sequences, MAX_SEQUENCES)
+        _check_range("the context", context_tokens, _padded(self.trained_context) * sequences)
         _check_range("the batch", batch_tokens, _padded(self.trained_context))
         self.load_weights()
         api = self._api
@@ -205,13 +208,17 @@ class Model:
                 context=context.address,
                 vocabulary=self.vocabulary.address,
                 batch_tokens=api.llama_n_batch(context.address),
+                prompt_chunk=min(PROMPT_CHUNK, batch_tokens),
                 sequences=sequences,
                 cells=api.llama_n_ctx(context.address),
-                chains=[context.add_chain(spec, self.vocabulary) for spec in chains],
+                cells_per_sequence=min(api.llama_n_ctx(context.address), _padded(self.trained_context)),
+                shared_cells=True,
                 stop=list(stop),
                 suppressed=list(suppressed),
                 owner=context,
             )
+            for spec in chains:
+                engine.add_chain(*context.add_chain(spec, self.vocabulary))
         except _core.LibraryMismatch as error:
             context.free()
             raise LibraryError(str(error), hint=library.INSTALL_HINT) from error

@@ -123,7 +123,7 @@ def _ask(
         _core.Document(
             prefix=[],
             steps=[step],
-            separator=None,
+            layout="turns",
             echoes=[],
             chain=prompt.chain,
             seed=prompt.seed,

@@ -16,21 +16,40 @@ from longwriter_edge import _core, planner, profiles
 from longwriter_edge.drafting import WrittenSection
 from longwriter_edge.errors import DoesNotFitError, InputError
 from longwriter_edge.events import Notice
-from longwriter_edge.fit import Fit
-from longwriter_edge.instruction import Language, language
+from longwriter_edge.fit import CONTEXT_STEP, Fit
+from longwriter_edge.instruction import Language, language, words_asked
 from longwriter_edge.prompt_format import PromptFormat
 from longwriter_edge.prompts import PromptSet
 from longwriter_edge.request import Layout, WriteRequest
 from longwriter_edge.samplers import GrammarError, SamplerChain
 from longwriter_edge.settings import SamplingSettings
 from longwriter_edge.tokens import Vocabulary
-from longwriter_edge.transcript import TranscriptTokens, build_paper, build_plan_prompt, build_turns
+from longwriter_edge.transcript import (
+    TranscriptTokens,
+    build_direct,
+    build_guided,
+    build_paper,
+    build_parallel,
+    build_plan_prompt,
+    build_turns,
+)
 
 #: Share of its target below which a section may not end: enough that a section is a section, little
 #: enough that a model is not made to ramble.
 FLOOR_SHARE = 0.5
 #: Tokens of one section's lines in the prompts (its line of the plan, its step), before there is a plan.
 _STEP_TOKENS = 160
+#: Sections that are written at the same time at most. More share the processor without being faster: decoding
+#: is bound by memory up to here on most machines, and by arithmetic beyond.
+_PARALLEL_SECTIONS = 8
+
+_OTHER_WAYS = "--context-policy window, or a model with a longer context"
+_BUILDERS = {
+    "turns": build_turns,
+    "paper": build_paper,
+    "guided": build_guided,
+    "parallel": build_parallel,
+}
 
 _WRITING_CHAIN = 0
 _PLAN_CHAIN = 1
@@ -86,6 +105,7 @@ class WritingModel(Protocol):
         chains: Sequence[SamplerChain],
         stop: Sequence[int],
         suppressed: Sequence[int],
+        sequences: int = 1,
     ) -> _core.Engine:
         """An engine on a new context."""
 
@@ -95,7 +115,7 @@ class Preparation:
     """One request on one model, ready to run.
 
     Attributes:
-        layout: The layout that is used.
+        layout: The layout of ``agentwrite``, ``None`` for the other methods.
         instruction_tokens: Tokens of the instruction alone.
     """
 
@@ -105,7 +125,7 @@ class Preparation:
     language: Language
     prompts: PromptSet
     sampling: SamplingSettings
-    layout: Layout
+    layout: Layout | None
     fit: Fit
     instruction_tokens: int
     messages: tuple[Notice, ...]
@@ -129,20 +149,29 @@ class Preparation:
             words=self.request.words,
         )
 
+    def fixed_plan(self) -> _core.Plan | None:
+        """The plan of a method that makes none: one section without a title."""
+        if self.request.method != "direct":
+            return None
+        section = _core.PlanSection("", self.request.instruction, self.request.words)
+        return _core.Plan("", [section])
+
     def estimated_context(self) -> int:
         """The context for a document that has no plan yet, in tokens; large enough to make the plan.
 
         Raises:
-            DoesNotFitError: it would be larger than the model was trained on.
+            DoesNotFitError: it would be larger than the context can be, and the policy is ``fail``.
         """
         try:
             return self._estimate(self.request.words)
         except DoesNotFitError as error:
+            if self._windowed and self._plan_room() <= self.fit.largest_context:
+                return self.fit.largest_context
             # With fewer words the plan has fewer sections, and so shorter prompts.
             words = bisect.bisect_left(
                 range(self.request.words), True, key=lambda words: not self._has_room(words + 1)
             )
-            hint = f"use --words {words}, or a model with a longer context" if words else error.hint
+            hint = f"use --words {words}, {_OTHER_WAYS}" if words else error.hint
             raise DoesNotFitError(str(error), words=words, hint=hint) from error
 
     def _has_room(self, words: int) -> bool:
@@ -164,29 +193,83 @@ class Preparation:
             at_least=prompt + planner.most_tokens(most, self.fit.tokens_per_word, self.language),
         )
 
+    def _plan_room(self) -> int:
+        """Tokens of the plan's prompt and the longest plan."""
+        return len(self._plan_tokens()) + self._plan_limit()
+
+    @property
+    def _windowed(self) -> bool:
+        return self.request.context_policy == "window"
+
     def context_for(self, plan: _core.Plan) -> int:
         """The context for a planned document, in tokens.
 
+        With the policy ``window`` it is never larger than it can be.
+
         Raises:
-            DoesNotFitError: it would be larger than the model was trained on.
+            DoesNotFitError: it would be larger than the context can be, or a window leaves no room for text.
         """
-        tokens = self.transcript(plan)
+        document = self._document(plan, self.transcript(plan), (), None)
         words = [section.words or 0 for section in plan.sections]
+        if self.request.method == "parallel":
+            words = [max(words)]
+        limit = self.fit.largest_context
+        if self._windowed and document.reserve > limit:
+            if document.least_window > limit:
+                raise DoesNotFitError(
+                    f"the prompts of the document and a little text need {document.least_window:,} tokens; "
+                    f"the context can have {limit:,}",
+                    words=0,
+                    hint="plan fewer sections, shorten the instruction, or use a model with a longer context",
+                )
+            return limit
         written = sum(self.fit.section_limit(count) for count in words)
-        return self.fit.context_for(
-            prompt_tokens=self._document(plan, tokens, ()).reserve - written,
-            section_words=words,
-            instruction_tokens=self.instruction_tokens,
+        try:
+            return self.fit.context_for(
+                prompt_tokens=document.reserve - written,
+                section_words=words,
+                instruction_tokens=self.instruction_tokens,
+            )
+        except DoesNotFitError as error:
+            hint = f"use --words {error.words}, {_OTHER_WAYS}" if error.words else error.hint
+            raise DoesNotFitError(str(error), words=error.words, hint=hint) from error
+
+    def sequences(self, plan: _core.Plan, context_tokens: int) -> int:
+        """Sections that are written at the same time.
+
+        As many as have room in the largest context, so that the method ``parallel`` needs no more memory
+        than one long document.
+        """
+        if self.request.method != "parallel":
+            return 1
+        room = self.fit.largest_context // context_tokens
+        return max(1, min(_PARALLEL_SECTIONS, len(plan.sections), room))
+
+    def window_notices(self, plan: _core.Plan) -> Iterator[Notice]:
+        """What the user should know of a document that outgrows the context."""
+        needed, limit = (
+            self._document(plan, self.transcript(plan), (), None).reserve,
+            self.fit.largest_context,
         )
+        if needed > limit:
+            yield Notice(
+                "info",
+                f"the document needs up to {needed:,} tokens, the context has {limit:,}: later sections are "
+                "written with the instruction, the plan and the end of the text only",
+            )
 
     def document(self, plan: _core.Plan, written: Sequence[WrittenSection]) -> _core.Document:
         """The document for the engine, with what an earlier process wrote of it."""
-        return self._document(plan, self.transcript(plan), written)
+        whole = self._document(plan, self.transcript(plan), written, None)
+        if not self._windowed or whole.reserve <= self.fit.largest_context:
+            return whole
+        return self._document(plan, self.transcript(plan), written, self.fit.largest_context)
 
-    def engine(self, context_tokens: int) -> _core.Engine:
-        """An engine whose chains are the writing one and the plan's, which follows its grammar.
+    def engine(self, context_tokens: int, sequences: int = 1) -> _core.Engine:
+        """An engine for ``sequences`` sections of ``context_tokens`` tokens at the same time.
 
-        Where the library has no grammars, plans are made without and read tolerantly.
+        It has two chains: the writing one, and the plan's, which follows its grammar. Where the library has
+        no grammars, plans are made without and read tolerantly.
         """
         writing = SamplerChain(self.sampling)
         # Each line of a plan has the same labels. DRY takes them for a repetition and the model, which the
@@ -194,16 +277,20 @@ class Preparation:
         planning = SamplerChain(replace(self.sampling, dry_multiplier=0.0))
         grammar = _core.plan_grammar(*self._section_range(), self.language)
         try:
-            return self._engine(context_tokens, [writing, replace(planning, grammar=grammar)])
+            return self._engine(context_tokens, sequences, [writing, replace(planning, grammar=grammar)])
         except GrammarError:
-            return self._engine(context_tokens, [writing, planning])
+            return self._engine(context_tokens, sequences, [writing, planning])
 
-    def _engine(self, context_tokens: int, chains: Sequence[SamplerChain]) -> _core.Engine:
+    def _engine(self, context_tokens: int, sequences: int, chains: Sequence[SamplerChain]) -> _core.Engine:
         vocabulary = self.model.vocabulary
         stop = sorted({*vocabulary.end_ids, *self.format.stop_ids})
         suppressed = sorted(set(vocabulary.control_ids) - set(stop))
         return self.model.engine(
-            context_tokens=context_tokens, chains=chains, stop=stop, suppressed=suppressed
+            context_tokens=context_tokens * sequences,
+            chains=chains,
+            stop=stop,
+            suppressed=suppressed,
+            sequences=sequences,
         )
 
     def _section_range(self) -> tuple[int, int]:
@@ -227,27 +314,41 @@ class Preparation:
 
     def transcript(self, plan: _core.Plan) -> TranscriptTokens:
         """The prompts of a planned document as tokens."""
-        build = build_turns if self.layout == "turns" else build_paper
-        return build(
+        vocabulary = self.model.vocabulary
+        if self.request.method == "direct":
+            asked = self.request.instruction.strip()
+            if words_asked(asked) != self.request.words:
+                asked = self.prompts.ask_direct(asked, self.request.words)
+            return build_direct(self.format, vocabulary, asked)
+        return _BUILDERS[self.layout or self.request.method](
             self.format,
             self.prompts,
-            self.model.vocabulary,
+            vocabulary,
             instruction=self.request.instruction,
             plan=plan,
         )
 
     def _document(
-        self, plan: _core.Plan, tokens: TranscriptTokens, written: Sequence[WrittenSection]
+        self,
+        plan: _core.Plan,
+        tokens: TranscriptTokens,
+        written: Sequence[WrittenSection],
+        window: int | None,
     ) -> _core.Document:
         steps = []
-        for number, (section, opening) in enumerate(zip(plan.sections, tokens.opens, strict=True)):
+        # In one long answer the model does not know where a section has its words.
+        guided = self.request.method == "guided"
+        openings = zip(plan.sections, tokens.opens, tokens.opens_first, strict=True)
+        for number, (section, opening, first) in enumerate(openings):
             words = section.words or 0
             earlier = written[number] if number < len(written) else WrittenSection()
             steps.append(
                 _core.Step(
                     open=opening,
+                    open_first=first,
                     title=section.title,
                     floor_words=round(words * FLOOR_SHARE),
+                    target_words=words if guided else 0,
                     max_tokens=self.fit.section_limit(words),
                     written=earlier.tokens,
                     finished=earlier.reason is not None,
@@ -261,7 +362,9 @@ class Preparation:
         return _core.Document(
             prefix=tokens.prefix,
             steps=steps,
-            separator=tokens.separator,
+            layout=tokens.layout,
+            separators=tokens.separators,
+            window=window,
             echoes=echoes,
             chain=_WRITING_CHAIN,
             seed=self.request.seed,
@@ -280,7 +383,14 @@ def prepare(model: WritingModel, request: WriteRequest) -> Preparation:
     chosen = profiles.choose(model.metadata, model.vocabulary, request.profile)
     messages = [Notice("warning", warning) for warning in chosen.warnings]
     spoken = language(request.instruction)
-    layout = request.layout or ("turns" if chosen.format.multi_turn else "paper")
+    agentwrite = request.method == "agentwrite"
+    if request.layout is not None and not agentwrite:
+        raise InputError(
+            f"the layout {request.layout} does not go with the method {request.method}",
+            hint="leave --layout out, or use --method agentwrite",
+        )
+    own_layout: Layout = "turns" if chosen.format.multi_turn else "paper"
+    layout = (request.layout or own_layout) if agentwrite else None
     if layout == "turns" and not chosen.format.multi_turn:
         raise InputError(
             f"the prompt format {chosen.format.name} has no second turn, which the layout turns needs",
@@ -305,7 +415,24 @@ def prepare(model: WritingModel, request: WriteRequest) -> Preparation:
         prompts=PromptSet.load(spoken, None if request.prompts is None else Path(request.prompts)),
         sampling=request.sampling or chosen.format.sampling,
         layout=layout,
-        fit=Fit.measure(tokenize, spoken, model.trained_context),
+        fit=Fit.measure(tokenize, spoken, _context_limit(model, request)),
         instruction_tokens=len(tokenize(request.instruction)),
         messages=tuple(messages),
     )
+
+
+def _context_limit(model: WritingModel, request: WriteRequest) -> int:
+    """Tokens of context that the document may use.
+
+    Raises:
+        InputError: the request asks for more than the model was trained on, or for next to nothing.
+    """
+    asked = request.context_tokens
+    if asked is None:
+        return model.trained_context
+    if not CONTEXT_STEP <= asked <= model.trained_context:
+        raise InputError(
+            f"the context must have from {CONTEXT_STEP} to {model.trained_context:,} tokens, not {asked:,}",
+            hint="the model was trained on no more; leave --context out to use what the document needs",
+        )
+    return asked

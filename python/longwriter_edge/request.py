@@ -10,6 +10,8 @@ from longwriter_edge.errors import StoreError
 from longwriter_edge.settings import SamplingSettings
 
 Layout: TypeAlias = Literal["turns", "paper"]
+Method: TypeAlias = Literal["agentwrite", "guided", "parallel", "direct"]
+ContextPolicy: TypeAlias = Literal["fail", "window"]
 
 #: Total words where neither the caller nor the instruction names a number.
 DEFAULT_WORDS = 2000
@@ -23,8 +25,15 @@ class WriteRequest:
         instruction: What the user wants, in the user's words.
         words: Total words wanted, the reader's count.
         seed: Keys all random draws; 0 to 2**64 - 1.
-        layout: How the text so far is shown to the model; ``None`` for ``turns`` where the prompt
+        method: How the document is written: ``agentwrite`` plans and writes section by section, each as
+            an answer of its own; ``guided`` plans and writes all sections in one answer, whose headings
+            are set; ``parallel`` plans and writes the sections at the same time, without each other's text;
+            ``direct`` writes without a plan.
+        layout: How ``agentwrite`` shows the text so far to the model; ``None`` for ``turns`` where the prompt
             format has several turns, else ``paper``.
+        context_policy: What becomes of a document that outgrows the context: ``fail`` refuses it before the
+            start, ``window`` shows the model the instruction, the plan and the end of the text.
+        context_tokens: Most tokens of context to use; ``None`` for all that the model was trained on.
         sections: Exact number of sections to plan; ``None`` lets the model choose.
         profile: Name of the prompt format; ``None`` chooses by the model's metadata.
         sampling: ``None`` for the profile's own settings.
@@ -34,7 +43,10 @@ class WriteRequest:
     instruction: str
     words: int
     seed: int
+    method: Method = "agentwrite"
     layout: Layout | None = None
+    context_policy: ContextPolicy = "fail"
+    context_tokens: int | None = None
     sections: int | None = None
     profile: str | None = None
     sampling: SamplingSettings | None = None

@@ -105,8 +105,11 @@ class FakeModel:
             batch_tokens=batch_tokens,
             sequences=sequences,
             cells=context_tokens,
+            cells_per_sequence=context_tokens,
             step_seconds=self._step_seconds,
         )
+        for number in range(len(chains)):
+            engine.add_chain(number + 1, 0)
         self._engines.append(engine)
         return engine
 

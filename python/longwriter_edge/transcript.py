@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from longwriter_edge.errors import InputError
 from longwriter_edge.instruction import Language
@@ -12,8 +12,12 @@ from longwriter_edge.prompt_format import PromptFormat
 from longwriter_edge.prompts import PromptSet, SectionStep
 from longwriter_edge.tokens import FormatPiece, User, Vocabulary, encode
 
+EngineLayout: TypeAlias = Literal["turns", "paper", "guided", "parallel"]
+
 # Between two sections of the text so far, as AgentWrite joins them (LongWriter, agentwrite/write.py).
 _SEPARATOR = "\n\n"
+# The heading of a section without a title.
+_NUMBERED: dict[Language, str] = {"en": "Section {}", "zh": "第{}节"}
 _TITLE_LABELS: dict[Language, str] = {"en": "Title: ", "zh": "标题："}
 
 
@@ -49,15 +53,19 @@ class TranscriptTokens:
     """The prompts of one document.
 
     Attributes:
+        layout: The engine's layout; see :class:`longwriter_edge._core.Document`.
         prefix: Read once, before everything else.
         opens: For each section what is read before it. In the turns layout this follows the section before,
-            in the paper layout the text so far.
-        separator: What stands between two sections in the text so far; ``None`` in the turns layout.
+            in the paper layout the text so far, in the guided one it is the heading.
+        opens_first: The same for a section that directly follows the prefix.
+        separators: What the layout puts between sections.
     """
 
+    layout: EngineLayout
     prefix: list[int]
     opens: list[list[int]]
-    separator: list[int] | None
+    opens_first: list[list[int]]
+    separators: list[list[int]]
 
 
 def build_turns(
@@ -82,12 +90,11 @@ def build_turns(
     lines, steps = _lines_and_steps(plan, prompts.language)
     turns = [prompts.ask_section(step, len(steps)) for step in steps]
     return TranscriptTokens(
+        layout="turns",
         prefix=encoder.start(prompts.open_turns(instruction, lines, len(steps))),
-        opens=[
-            encoder.finish_turn(turn, before=prompt_format.after_assistant if number else ())
-            for number, turn in enumerate(turns)
-        ],
-        separator=None,
+        opens=[encoder.finish_turn(turn, before=prompt_format.after_assistant) for turn in turns],
+        opens_first=[encoder.finish_turn(turn) for turn in turns],
+        separators=[],
     )
 
 
@@ -102,12 +109,73 @@ def build_paper(
     """One user turn with instruction, plan and the text so far, and the step last (AgentWrite)."""
     encoder = _Encoder(prompt_format, vocabulary)
     lines, steps = _lines_and_steps(plan, prompts.language)
+    opens = [encoder.finish_turn(prompts.close_paper(instruction, lines, step, len(steps))) for step in steps]
     return TranscriptTokens(
+        layout="paper",
         prefix=encoder.start(prompts.open_paper(instruction, lines, len(steps))),
-        opens=[
-            encoder.finish_turn(prompts.close_paper(instruction, lines, step, len(steps))) for step in steps
-        ],
-        separator=encode([User(_SEPARATOR)], vocabulary),
+        opens=opens,
+        opens_first=opens,
+        separators=[encode([User(_SEPARATOR)], vocabulary)],
+    )
+
+
+def build_guided(
+    prompt_format: PromptFormat,
+    prompts: PromptSet,
+    vocabulary: Vocabulary,
+    *,
+    instruction: str,
+    plan: PlannedDocument,
+) -> TranscriptTokens:
+    """One user turn with instruction and plan; the answer is the whole document, heading by heading."""
+    encoder = _Encoder(prompt_format, vocabulary)
+    lines, steps = _lines_and_steps(plan, prompts.language)
+    turn = prompts.ask_guided(instruction, lines, len(steps))
+    number = _NUMBERED[prompts.language]
+    headings = [
+        encoder.text(f"## {' '.join(step.title.split()) or number.format(step.number)}\n\n") for step in steps
+    ]
+    return TranscriptTokens(
+        layout="guided",
+        prefix=encoder.start(turn, after=prompt_format.between),
+        opens=headings,
+        opens_first=headings,
+        # After text that ends with no, one, or more line ends.
+        separators=[encoder.text("\n\n"), encoder.text("\n"), []],
+    )
+
+
+def build_parallel(
+    prompt_format: PromptFormat,
+    prompts: PromptSet,
+    vocabulary: Vocabulary,
+    *,
+    instruction: str,
+    plan: PlannedDocument,
+) -> TranscriptTokens:
+    """For each section a prompt of its own with instruction, plan and step, alike up to the step."""
+    encoder = _Encoder(prompt_format, vocabulary)
+    lines, steps = _lines_and_steps(plan, prompts.language)
+    opens = [encoder.finish_turn(prompts.ask_section(step, len(steps))) for step in steps]
+    return TranscriptTokens(
+        layout="parallel",
+        prefix=encoder.start(prompts.open_parallel(instruction, lines, len(steps))),
+        opens=opens,
+        opens_first=opens,
+        separators=[],
+    )
+
+
+def build_direct(prompt_format: PromptFormat, vocabulary: Vocabulary, turn: str) -> TranscriptTokens:
+    """The user's turn alone; the answer is the whole document."""
+    prompt = _Encoder(prompt_format, vocabulary).start(turn, after=prompt_format.between)
+    # The engine reads the last tokens of a prompt as the section's own, since their logits begin it.
+    return TranscriptTokens(
+        layout="turns",
+        prefix=prompt[:-1],
+        opens=[prompt[-1:]],
+        opens_first=[prompt[-1:]],
+        separators=[],
     )
 
 
@@ -140,6 +208,10 @@ class _Encoder:
         pieces = (*self._format.before_user, User(turn), *after)
         tokens = encode(pieces, self._vocabulary, markers=self._format.markers, at_start=True)
         return tokens if bos is None else [bos, *tokens]
+
+    def text(self, text: str) -> list[int]:
+        """Text of the answer that is set and not sampled."""
+        return encode([User(text)], self._vocabulary, markers=self._format.markers)
 
     def finish_turn(self, turn: str, *, before: tuple[FormatPiece, ...] = ()) -> list[int]:
         """The rest of a user turn, and what asks for the answer."""

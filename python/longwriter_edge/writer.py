@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator, Sequence
 from longwriter_edge import _core, planner
 from longwriter_edge.drafting import Draft, WrittenSection
 from longwriter_edge.engine_events import Stop, StopRequested
-from longwriter_edge.errors import LongWriterError, PlanError, RunNotFoundError, StoreError
+from longwriter_edge.errors import InputError, LongWriterError, PlanError, RunNotFoundError, StoreError
 from longwriter_edge.events import (
     Event,
     Notice,
@@ -22,11 +22,9 @@ from longwriter_edge.events import (
     RunEnded,
     RunStarted,
     SectionPlan,
-    SectionStarted,
-    SectionText,
     Usage,
 )
-from longwriter_edge.output import DocumentOutput
+from longwriter_edge.output import DocumentOutput, SectionOrder
 from longwriter_edge.preparation import Preparation, WritingModel, prepare
 from longwriter_edge.request import WriteRequest
 from longwriter_edge.store import RunRecord, Store
@@ -90,7 +88,11 @@ class Writer:
         """
         preparation = prepare(self._model, request)
         if plan is not None:
+            if request.method == "direct":
+                raise InputError("the method direct follows no plan", hint="leave out the plan or the method")
             plan = _rescaled(plan, request.words)
+        else:
+            plan = preparation.fixed_plan()
         context = _context(preparation, plan)
         config = {
             "request": preparation.resolved_request().to_json(),
@@ -166,7 +168,7 @@ class Writer:
 
     def _stages(self, job: _Job) -> Iterator[Event]:
         preparation = job.preparation
-        engine = preparation.engine(job.context)
+        engine = job.engine()
         try:
             yield self._run_started(job)
             yield from preparation.notices()
@@ -176,16 +178,17 @@ class Writer:
                 self._store.save_plan(job.run, plan.title, _section_plans(plan))
                 job.plan = plan
                 needed = preparation.context_for(plan)
-                if needed > job.context:
+                if needed > job.context or preparation.sequences(plan, needed) > 1:
                     engine.close()
-                    engine = preparation.engine(needed)
-                    yield Notice(
-                        "info", f"the plan needs a context of {needed:,} tokens instead of {job.context:,}"
-                    )
+                    grows, job.context = needed > job.context, max(needed, job.context)
+                    engine = job.engine()
+                    if grows:
+                        yield Notice("info", f"the plan needs a context of {needed:,} tokens")
             elif not job.resumed:
                 self._store.save_plan(job.run, job.plan.title, _section_plans(job.plan))
             yield _plan_ready(job.plan)
             yield from planner.repeat_notices(job.plan)
+            yield from preparation.window_notices(job.plan)
             yield from self._sections(job, job.plan, engine)
         finally:
             engine.close()
@@ -195,13 +198,15 @@ class Writer:
         document = job.preparation.document(plan, job.written)
         self._store.set_status(job.run, "writing")
         restored = list(draft.restored())
+        output = None
         if job.output is not None:
-            whole = [(event.title, event.written) for event in restored if isinstance(event, SectionStarted)]
-            job.output.begin(plan.title, whole)
+            output = SectionOrder(job.output)
+            output.begin(plan.title, restored)
         yield from restored
         keeper = self._store.section_keeper(job.run)
         for event in draft.write(engine, document, keeper, self._stop):
-            _copy(event, job.output)
+            if output is not None:
+                output.take(event)
             yield event
 
     def _run_started(self, job: _Job) -> RunStarted:
@@ -212,12 +217,13 @@ class Writer:
             instruction=request.instruction,
             model=self._model.name,
             profile=preparation.format.name,
-            layout=preparation.layout,
+            layout=preparation.layout or "",
             device=self._model.device,
             context_tokens=job.context,
             words=request.words,
             seed=request.seed,
             resumed=job.resumed,
+            method=request.method,
         )
 
 
@@ -245,6 +251,11 @@ class _Job:
         self.draft: Draft | None = None
         self.usages: list[_core.Usage] = []
 
+    def engine(self) -> _core.Engine:
+        """An engine for the plan that is to be made, or for the sections."""
+        sequences = 1 if self.plan is None else self.preparation.sequences(self.plan, self.context)
+        return self.preparation.engine(self.context, sequences)
+
     def ended(self, outcome: Outcome, error: str | None, location: str | None, seconds: float) -> RunEnded:
         draft = self.draft
         if draft is not None and draft.usage is not None:
@@ -261,17 +272,6 @@ class _Job:
             usage=_sum(self.usages),
             wall_seconds=seconds,
         )
-
-
-def _copy(event: Event, output: DocumentOutput | None) -> None:
-    """Hands the text of an event to the output."""
-    if output is None:
-        return
-    if isinstance(event, SectionStarted):
-        output.begin_section(event.title)
-        output.write(event.written)
-    elif isinstance(event, SectionText):
-        output.write(event.text)
 
 
 def _context(preparation: Preparation, plan: _core.Plan | None) -> int:

@@ -228,13 +228,13 @@ def test_an_engine_is_made_and_closing_the_model_closes_it(demo: Path) -> None:
     prompt = vocabulary.tokenize("The harbour was", special=False)
     step = _core.Step(open=prompt, title="", floor_words=0, max_tokens=8)
     engine.add(
-        _core.Document(prefix=prompt, steps=[step], separator=None, echoes=[], chain=0, seed=1, stream=0)
+        _core.Document(prefix=prompt, steps=[step], layout="turns", echoes=[], chain=0, seed=1, stream=0)
     )
     model.close()
     model.close()
     with pytest.raises(_core.EngineClosed):
         engine.add(
-            _core.Document(prefix=prompt, steps=[step], separator=None, echoes=[], chain=0, seed=1, stream=0)
+            _core.Document(prefix=prompt, steps=[step], layout="turns", echoes=[], chain=0, seed=1, stream=0)
         )
     with pytest.raises(ModelError, match="closed"):
         model.engine(context_tokens=512, chains=[], stop=[], suppressed=[])
@@ -254,7 +254,7 @@ def test_an_engine_keeps_what_it_needs_of_a_model_that_was_dropped(demo: Path) -
     gc.collect()
     step = _core.Step(open=prompt, title="", floor_words=0, max_tokens=8)
     engine.add(
-        _core.Document(prefix=prompt, steps=[step], separator=None, echoes=[], chain=0, seed=1, stream=0)
+        _core.Document(prefix=prompt, steps=[step], layout="turns", echoes=[], chain=0, seed=1, stream=0)
     )
     for _ in range(600):
         if any(isinstance(event, _core.Event.DocumentEnded) for event in engine.events(0.1)):

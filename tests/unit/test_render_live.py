@@ -118,7 +118,7 @@ def test_the_picture_shows_sections_document_pace_and_text() -> None:
         screen.feed(in_the_middle(TITLES["few"]))
         lines = screen.lines()
     assert lines[0] == " Rome: A History"
-    assert lines[1] == " SmolLM2-135M-Instruct · CPU, 2 threads · turns"
+    assert lines[1] == " SmolLM2-135M-Instruct · CPU, 2 threads · agentwrite, turns"
     assert lines[3].startswith(" ! 1  The City")
     assert lines[3].endswith("200/200")
     assert lines[4].startswith(" › 2  The Republic")

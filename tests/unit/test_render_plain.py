@@ -42,7 +42,7 @@ def quiet(events: list[Event]) -> str:
 def test_a_run_reads_as_a_log() -> None:
     assert plain(whole_run()).splitlines() == [
         "Writing 600 words (run rome-1)",
-        "Model: SmolLM2-135M-Instruct, profile chatml, layout turns",
+        "Model: SmolLM2-135M-Instruct, profile chatml, agentwrite, turns",
         "Runs on: CPU, 2 threads; context 8,192 tokens; seed 42",
         "Planning",
         "Plan: Rome: A History (3 sections, 600 words)",
@@ -61,7 +61,7 @@ def test_a_run_reads_as_a_log() -> None:
         "Tokens: 1,900 written, 2,310 read (12 of them again), 10,233 reused",
         "Time: prefill 20.0 s (10%), decode 2:30 (75%), sampling 2.0 s (1%), other 4.0 s (2%)",
         "Speed: 9.5 tokens/s, 12.7 in decode alone",
-        "Model: SmolLM2-135M-Instruct, profile chatml, layout turns",
+        "Model: SmolLM2-135M-Instruct, profile chatml, agentwrite, turns",
         "Runs on: CPU, 2 threads; context 8,192 tokens; seed 42",
         "Written to: rome.md",
     ]

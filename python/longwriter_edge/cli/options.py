@@ -15,7 +15,7 @@ from longwriter_edge.errors import InputError
 
 if TYPE_CHECKING:
     from longwriter_edge.model import Model
-    from longwriter_edge.request import Layout, WriteRequest
+    from longwriter_edge.request import WriteRequest
     from longwriter_edge.settings import SamplingSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -171,9 +171,7 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
 
 
-def make_request(
-    model: Model, options: RequestOptions, instruction: str, layout: Layout | None
-) -> WriteRequest:
+def make_request(model: Model, options: RequestOptions, instruction: str) -> WriteRequest:
     """The request that the options describe.
 
     Raises:
@@ -194,7 +192,6 @@ def make_request(
         instruction=instruction,
         words=words,
         seed=secrets.randbits(32) if seed is None else seed,
-        layout=layout,
         sections=sections,
         profile=options["profile"],
         sampling=_sampling(model, options),

@@ -62,7 +62,7 @@ def plan(
         if output is not None:
             file = stack.enter_context(closing(PartFile(output, force=force, resumed=False)))
         model = stack.enter_context(open_model(model_path, gpu_layers, threads, quiet=quiet or as_json))
-        request = make_request(model, options, instruction, None)
+        request = make_request(model, options, instruction)
         made = make_plan(model, request, Display(as_json=as_json, quiet=quiet))
         if made is None:
             return ExitCode.INTERRUPTED

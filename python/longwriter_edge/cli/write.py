@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from longwriter_edge._core import Plan
-    from longwriter_edge.request import Layout
+    from longwriter_edge.request import ContextPolicy, Layout, Method
 
 
 @click.command()
@@ -46,10 +47,26 @@ if TYPE_CHECKING:
 )
 @click.option("--review", is_flag=True, help="Edit the plan in $EDITOR before it is written.")
 @click.option(
+    "--method",
+    type=click.Choice(["agentwrite", "guided", "parallel", "direct"]),
+    default="agentwrite",
+    show_default=True,
+    help="How the document is written: section by section; in one go with set headings; all sections at "
+    "the same time; without a plan.",
+)
+@click.option(
     "--layout",
     type=click.Choice(["turns", "paper"]),
-    help="How the text so far is shown to the model. Default: turns where the prompt format has them.",
+    help="How agentwrite shows the text so far. Default: turns where the prompt format has them.",
 )
+@click.option(
+    "--context-policy",
+    type=click.Choice(["fail", "window"]),
+    default="fail",
+    show_default=True,
+    help="A document that outgrows the context: refuse it, or show the model the end of the text only.",
+)
+@click.option("--context", type=int, help="Most tokens of context to use. Default: what the document needs.")
 @model_options()
 @format_options()
 @store_option()
@@ -59,7 +76,10 @@ def write(
     force: bool,
     plan_file: Path | None,
     review: bool,
+    method: str,
     layout: str | None,
+    context_policy: str,
+    context: int | None,
     model_path: Path | None,
     gpu_layers: int | None,
     threads: int | None,
@@ -86,7 +106,13 @@ def write(
         open_model(model_path, gpu_layers, threads, quiet=quiet or as_json) as model,
         Store.open(store_path) as store,
     ):
-        request = make_request(model, options, instruction, cast("Layout | None", layout))
+        request = replace(
+            make_request(model, options, instruction),
+            method=cast("Method", method),
+            layout=cast("Layout | None", layout),
+            context_policy=cast("ContextPolicy", context_policy),
+            context_tokens=context,
+        )
         writer = Writer(model, store)
         with open_output(output, force=force, resumed=False, as_json=as_json) as document:
             if review:

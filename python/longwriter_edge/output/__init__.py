@@ -2,5 +2,6 @@
 
 from longwriter_edge.output.document import DocumentOutput
 from longwriter_edge.output.markdown import render_markdown
+from longwriter_edge.output.order import SectionOrder
 
-__all__ = ["DocumentOutput", "render_markdown"]
+__all__ = ["DocumentOutput", "SectionOrder", "render_markdown"]

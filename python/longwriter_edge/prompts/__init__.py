@@ -18,12 +18,18 @@ _ALLOWED = {
     "first_turn.txt": {"instruction", "plan", "count"},
     "step.txt": {"count", *_SECTION},
     "paper.txt": {"instruction", "plan", "count", "text", *_SECTION},
+    "guided.txt": {"instruction", "plan", "count"},
+    "parallel.txt": {"instruction", "plan", "count"},
+    "direct.txt": {"instruction", "words"},
 }
 _REQUIRED = {
     "plan.txt": {"instruction"},
     "first_turn.txt": {"instruction"},
     "step.txt": {"step"},
     "paper.txt": {"instruction", "text", "step"},
+    "guided.txt": {"instruction", "plan"},
+    "parallel.txt": {"instruction"},
+    "direct.txt": {"instruction"},
 }
 
 
@@ -52,6 +58,9 @@ class PromptSet:
         step: Asks for one section.
         paper_head: The single prompt up to the text so far.
         paper_tail: The single prompt behind it.
+        guided: Asks for the whole document with its headings.
+        parallel: Begins the prompt for a section that is written without the others; a step follows it.
+        direct: Asks for the whole document without a plan.
     """
 
     language: Language
@@ -60,6 +69,9 @@ class PromptSet:
     step: string.Template
     paper_head: string.Template
     paper_tail: string.Template
+    guided: string.Template
+    parallel: string.Template
+    direct: string.Template
 
     @classmethod
     def load(cls, language: Language, directory: Path | None = None) -> PromptSet:
@@ -67,7 +79,8 @@ class PromptSet:
 
         Args:
             language: Of the built-in prompts.
-            directory: May hold ``plan.txt``, ``first_turn.txt``, ``step.txt`` and ``paper.txt``.
+            directory: May hold ``plan.txt``, ``first_turn.txt``, ``step.txt``, ``paper.txt``, ``guided.txt``,
+                ``parallel.txt`` and ``direct.txt``.
 
         Raises:
             InputError: the directory has none of them, or a file cannot be read, is not UTF-8, has an unknown
@@ -84,6 +97,9 @@ class PromptSet:
             step=string.Template(texts["step.txt"]),
             paper_head=string.Template(head),
             paper_tail=string.Template(tail),
+            guided=string.Template(texts["guided.txt"]),
+            parallel=string.Template(texts["parallel.txt"]),
+            direct=string.Template(texts["direct.txt"]),
         )
 
     def ask_plan(self, instruction: str, *, words: int, fewest: int, most: int) -> str:
@@ -94,6 +110,19 @@ class PromptSet:
         """The beginning of the first turn. Ends with an empty line, since the first step follows."""
         text = self.first_turn.substitute(instruction=instruction.strip(), plan=plan, count=count)
         return text.rstrip() + "\n\n"
+
+    def ask_guided(self, instruction: str, plan: str, count: int) -> str:
+        """The turn that asks for the whole document."""
+        return self.guided.substitute(instruction=instruction.strip(), plan=plan, count=count)
+
+    def open_parallel(self, instruction: str, plan: str, count: int) -> str:
+        """The prompt for a section without the others, up to the step, which follows."""
+        text = self.parallel.substitute(instruction=instruction.strip(), plan=plan, count=count)
+        return text.rstrip() + "\n\n"
+
+    def ask_direct(self, instruction: str, words: int) -> str:
+        """The turn that asks for the whole document without a plan."""
+        return self.direct.substitute(instruction=instruction.strip(), words=words)
 
     def ask_section(self, step: SectionStep, count: int) -> str:
         """The turn that asks for a section, or the end of the first one."""

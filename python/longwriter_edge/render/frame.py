@@ -13,7 +13,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 
-from longwriter_edge.render.progress import Progress, SectionProgress, duration, fraction
+from longwriter_edge.render.progress import Progress, SectionProgress, duration, fraction, way
 from longwriter_edge.render.tail import TextTail
 
 Line: TypeAlias = list[Segment]
@@ -163,7 +163,7 @@ def _facts_line(progress: Progress, width: int, glyphs: Glyphs) -> Line:
     if started is None:
         return []
     clean = progress.line
-    facts = (clean(started.model), clean(started.device), clean(started.layout))
+    facts = (clean(started.model), clean(started.device), clean(way(started)))
     return [Segment(" " + fit(glyphs.dot.join(facts), width - 2, glyphs.ellipsis), _FAINT)]
 
 

@@ -191,6 +191,11 @@ class Pace:
         return words / seconds
 
 
+def way(started: RunStarted) -> str:
+    """How the document is written: the method, and its layout where it has several."""
+    return f"{started.method}, {started.layout}" if started.layout else started.method
+
+
 def duration(seconds: float) -> str:
     """A time as people read it: ``0:07``, ``12:41``, ``3:02:09``."""
     minutes, rest = divmod(max(round(seconds), 0), 60)

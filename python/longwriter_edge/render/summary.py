@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from longwriter_edge.events import RunEnded, RunStarted
-from longwriter_edge.render.progress import Clean, Progress, duration, fraction
+from longwriter_edge.render.progress import Clean, Progress, duration, fraction, way
 
 #: Names of sections that are cut are listed up to this many.
 _NAMED_SECTIONS = 5
@@ -27,7 +27,7 @@ def summary_lines(ended: RunEnded, progress: Progress) -> list[str]:
 def described(started: RunStarted, clean: Clean) -> list[str]:
     """The model and where it runs, as :class:`RunStarted` says it."""
     return [
-        f"Model: {clean(started.model)}, profile {clean(started.profile)}, layout {clean(started.layout)}",
+        f"Model: {clean(started.model)}, profile {clean(started.profile)}, {clean(way(started))}",
         f"Runs on: {clean(started.device)}; context {started.context_tokens:,} tokens; seed {started.seed}",
     ]
 
