@@ -15,7 +15,7 @@ from typing import Protocol
 from longwriter_edge import _core, planner, profiles
 from longwriter_edge.drafting import WrittenSection
 from longwriter_edge.errors import DoesNotFitError, InputError
-from longwriter_edge.events import Notice
+from longwriter_edge.events import Notice, SectionPlan
 from longwriter_edge.fit import CONTEXT_STEP, Fit
 from longwriter_edge.instruction import Language, language, words_asked
 from longwriter_edge.prompt_format import PromptFormat
@@ -155,6 +155,14 @@ class Preparation:
             return None
         section = _core.PlanSection("", self.request.instruction, self.request.words)
         return _core.Plan("", [section])
+
+    def section_plans(self, plan: _core.Plan) -> tuple[SectionPlan, ...]:
+        """The sections as they are shown and kept; without a plan the one section has no heading."""
+        untitled = self.request.method == "direct"
+        return tuple(
+            SectionPlan("" if untitled else section.title, section.point, section.words or 0, section.repeats)
+            for section in plan.sections
+        )
 
     def estimated_context(self) -> int:
         """The context for a document that has no plan yet, in tokens; large enough to make the plan.

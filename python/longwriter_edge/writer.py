@@ -21,7 +21,6 @@ from longwriter_edge.events import (
     PlanReady,
     RunEnded,
     RunStarted,
-    SectionPlan,
     Usage,
 )
 from longwriter_edge.output import DocumentOutput, SectionOrder
@@ -45,7 +44,7 @@ def make_plan(model: WritingModel, request: WriteRequest, stop: Stop) -> Generat
         plan, _ = yield from planner.generate(engine, preparation.plan_prompt(), stop)
     finally:
         engine.close()
-    yield _plan_ready(plan)
+    yield _plan_ready(preparation, plan)
     yield from planner.repeat_notices(plan)
     return plan
 
@@ -175,7 +174,7 @@ class Writer:
             if job.plan is None:
                 plan, usages = yield from planner.generate(engine, preparation.plan_prompt(), self._stop)
                 job.usages.extend(usages)
-                self._store.save_plan(job.run, plan.title, _section_plans(plan))
+                self._store.save_plan(job.run, plan.title, preparation.section_plans(plan))
                 job.plan = plan
                 needed = preparation.context_for(plan)
                 if needed > job.context or preparation.sequences(plan, needed) > 1:
@@ -185,8 +184,8 @@ class Writer:
                     if grows:
                         yield Notice("info", f"the plan needs a context of {needed:,} tokens")
             elif not job.resumed:
-                self._store.save_plan(job.run, job.plan.title, _section_plans(job.plan))
-            yield _plan_ready(job.plan)
+                self._store.save_plan(job.run, job.plan.title, preparation.section_plans(job.plan))
+            yield _plan_ready(preparation, job.plan)
             yield from planner.repeat_notices(job.plan)
             yield from preparation.window_notices(job.plan)
             yield from self._sections(job, job.plan, engine)
@@ -194,7 +193,7 @@ class Writer:
             engine.close()
 
     def _sections(self, job: _Job, plan: _core.Plan, engine: _core.Engine) -> Iterator[Event]:
-        job.draft = draft = Draft(_section_plans(plan), job.written)
+        job.draft = draft = Draft(job.preparation.section_plans(plan), job.written)
         document = job.preparation.document(plan, job.written)
         self._store.set_status(job.run, "writing")
         restored = list(draft.restored())
@@ -304,15 +303,8 @@ def _stored_plan(record: RunRecord) -> tuple[_core.Plan | None, tuple[WrittenSec
         raise StoreError(f"the stored plan of run {record.run} cannot be used: {error}") from error
 
 
-def _section_plans(plan: _core.Plan) -> tuple[SectionPlan, ...]:
-    return tuple(
-        SectionPlan(section.title, section.point, section.words or 0, section.repeats)
-        for section in plan.sections
-    )
-
-
-def _plan_ready(plan: _core.Plan) -> PlanReady:
-    sections = _section_plans(plan)
+def _plan_ready(preparation: Preparation, plan: _core.Plan) -> PlanReady:
+    sections = preparation.section_plans(plan)
     return PlanReady(plan.title, sections, sum(section.words for section in sections))
 
 
