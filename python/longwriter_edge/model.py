@@ -172,6 +172,7 @@ class Model:
         stop: Sequence[int],
         suppressed: Sequence[int],
         sequences: int = 1,
+        unified: bool = True,
         batch_tokens: int = BATCH_TOKENS,
     ) -> Engine:
         """An engine on a new context; loads the weights first if that has not been done.
@@ -184,7 +185,10 @@ class Model:
             chains: What documents can sample with, by number.
             stop: Tokens that end a section.
             suppressed: Tokens that are never sampled.
-            sequences: Sequences that share the cells, 1 to 256; as many rows of logits are kept.
+            sequences: Sequences told apart, 1 to 256; as many rows of logits are kept.
+            unified: Whether the sequences share all cells, so that one can be long and others short, and
+                sections in parallel can hold a prefix in common. Else each has an equal part, and its tokens
+                attend to that alone, which is faster.
             batch_tokens: Most tokens in one evaluation.
 
         Raises:
@@ -200,7 +204,7 @@ class Model:
         _check_range("the batch", batch_tokens, _padded(self.trained_context))
         self.load_weights()
         api = self._api
-        context = self._create_context(context_tokens, sequences, batch_tokens)
+        context = self._create_context(context_tokens, sequences, unified, batch_tokens)
         try:
             engine = _core.Engine.llama(
                 functions=library.functions(api),
@@ -211,8 +215,8 @@ class Model:
                 prompt_chunk=min(PROMPT_CHUNK, batch_tokens),
                 sequences=sequences,
                 cells=api.llama_n_ctx(context.address),
-                cells_per_sequence=min(api.llama_n_ctx(context.address), _padded(self.trained_context)),
-                shared_cells=True,
+                cells_per_sequence=min(api.llama_n_ctx_seq(context.address), _padded(self.trained_context)),
+                shared_cells=unified,
                 stop=list(stop),
                 suppressed=list(suppressed),
                 owner=context,
@@ -253,13 +257,18 @@ class Model:
             raise ModelError(f"the model {self.path} has been closed")
         return self._handle
 
-    def _create_context(self, context_tokens: int, sequences: int, batch_tokens: int) -> native.Context:
-        cells = _padded(context_tokens)
+    def _create_context(
+        self, context_tokens: int, sequences: int, unified: bool, batch_tokens: int
+    ) -> native.Context:
+        # llama.cpp divides the cells of a split cache, and pads each part.
+        parts = 1 if unified else sequences
+        cells = _padded(math.ceil(context_tokens / parts)) * parts
         context = native.create_context(
             self._api,
             self._native(),
             cells=cells,
             sequences=sequences,
+            unified=unified,
             batch_tokens=batch_tokens,
             threads=self.placement.threads,
         )

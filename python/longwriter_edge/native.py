@@ -76,15 +76,23 @@ def load_model(api: Any, path: Path, parameters: Any) -> Handle:
 
 
 def create_context(
-    api: Any, handle: Handle, *, cells: int, sequences: int, batch_tokens: int, threads: int
+    api: Any,
+    handle: Handle,
+    *,
+    cells: int,
+    sequences: int,
+    unified: bool,
+    batch_tokens: int,
+    threads: int,
 ) -> Context | None:
     """A context, or ``None`` if llama.cpp cannot make one (:func:`reasons` tells why).
 
     Args:
         api: The ctypes declarations (:func:`longwriter_edge.library.load`).
         handle: The model, with its weights.
-        cells: Cells of the KV cache, shared by all sequences.
+        cells: Cells of the KV cache in all.
         sequences: Sequences told apart, and rows of logits that one evaluation may give.
+        unified: Whether all sequences share the cells; else each has an equal part of its own.
         batch_tokens: Most tokens in one evaluation.
         threads: CPU threads.
     """
@@ -98,7 +106,7 @@ def create_context(
     parameters.n_threads = parameters.n_threads_batch = threads
     parameters.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_AUTO
     parameters.offload_kqv = True
-    parameters.kv_unified = True
+    parameters.kv_unified = unified
     parameters.no_perf = True
     library.recent_errors()
     address: int | None = api.llama_init_from_model(handle.address, parameters)

@@ -11,8 +11,6 @@ from fake_cli import ANSWERS, DOCUMENT, INSTRUCTION, PLAN, SHIPS, SIZE, WATER, R
 from longwriter_edge.testing import FakeModel
 
 PROSE = re.compile(r"[a-z .\n]+")
-#: The evaluation that falls into the text, after the plan was read and written.
-IN_THE_TEXT = 290
 
 
 def model(**options: object) -> FakeModel:
@@ -75,12 +73,15 @@ def test_direct_has_no_plan_and_other_methods_no_layout(run: Run, tmp_path: Path
 
 @pytest.mark.parametrize("method", ["agentwrite", "guided", "parallel", "direct"])
 def test_a_stopped_run_goes_on_with_the_same_method(run: Run, tmp_path: Path, method: str) -> None:
+    plan = tmp_path / "plan.txt"
+    plan.write_text(PLAN, encoding="utf-8")
     paths = [tmp_path / "whole.md", tmp_path / "stopped.md"]
-    options = ("write", INSTRUCTION, *SIZE, "--method", method)
+    options = ["write", INSTRUCTION, *SIZE, "--method", method]
+    options += [] if method == "direct" else ["--plan", str(plan)]
     assert run(*options, "-o", str(paths[0]), model=model()).code == 0
-    at = {"direct": 60, "parallel": 258}.get(method, IN_THE_TEXT)
-    result = run(*options, "-o", str(paths[1]), model=model(faults=[(at, "failed")]))
+    result = run(*options, "-o", str(paths[1]), model=model(faults=[(60, "failed")]))
     assert result.code == 1
+    assert "longwriter-edge resume" in result.stderr
     assert run("resume", model=model()).code == 0
     whole, stopped = (path.read_text(encoding="utf-8") for path in paths)
     assert stopped == whole
