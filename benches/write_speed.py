@@ -1,11 +1,13 @@
-"""Speed of writing one document, against llama-cpp-python's own interface, in one run.
+"""Speed of writing, against llama-cpp-python's own interface, in one run.
 
-Both sides write the same planned document with the demo model: eight sections of 256 tokens, with
-LongWriter's sampling. The baseline is what a user would write with llama-cpp-python: one chat
-completion for each section, with instruction, plan and text so far in its prompt, and that library's own
-reuse of the common prefix. The sides take turns, so that a machine that slows down slows down both.
+All sides write the same planned documents with the demo model and LongWriter's sampling, each section with
+exactly so many tokens. The baseline is what a user would write with llama-cpp-python: one chat completion for
+each section, with instruction, plan and text so far in its prompt, that library's own reuse of the common
+prefix, one document after the other. ``bare`` is a loop of llama_decode without sampling, at the same width
+and depth: the speed that cannot be passed. The sides take turns, so that a machine that slows down slows
+down all.
 
-    python benches/write_speed.py [--runs 5] [--json FILE]
+    python benches/write_speed.py [--runs 5] [--workload one four eight] [--json FILE]
 """
 
 from __future__ import annotations
@@ -17,63 +19,74 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from longwriter_edge import _core
 from longwriter_edge.device import physical_cores
 from longwriter_edge.model import Model
 from longwriter_edge.models import find
 from longwriter_edge.preparation import Preparation, prepare
-from longwriter_edge.request import Layout, WriteRequest
+from longwriter_edge.request import WriteRequest
 from longwriter_edge.settings import SamplingSettings
 
-SECTIONS = 8
-SECTION_TOKENS = 256
-CONTEXT = 8192
-INSTRUCTION = "Write a 1600-word article on the history of the Roman Empire"
-POINT = "Period {number} of Roman history, its rulers, wars, trade and daily life in detail"
+INSTRUCTION = "Write a 1600-word article number {number} on the history of the Roman Empire"
+TITLE = "Period {number} of Roman history"
+POINT = "its rulers, wars, trade and daily life in detail"
 SAMPLING = SamplingSettings()
+#: The baseline's context, as in its own script.
+BASELINE_CONTEXT = 8192
 
 Figures: TypeAlias = dict[str, float]
 
 
-SIDES = ("baseline", "turns", "paper")
+@dataclass(frozen=True)
+class Workload:
+    """How much is written: documents, sections of each, tokens of each section."""
+
+    documents: int
+    sections: int
+    tokens: int
+
+    def __str__(self) -> str:
+        return f"{self.documents} documents x {self.sections} sections x {self.tokens} tokens"
+
+    @property
+    def written(self) -> int:
+        """Tokens in all."""
+        return self.documents * self.sections * self.tokens
+
+
+WORKLOADS = {"one": Workload(1, 8, 256), "four": Workload(4, 6, 128), "eight": Workload(8, 6, 128)}
+#: Method and layout of each of our sides.
+OURS = {
+    "turns": {"method": "agentwrite", "layout": "turns"},
+    "paper": {"method": "agentwrite", "layout": "paper"},
+    "guided": {"method": "guided"},
+    "parallel": {"method": "parallel"},
+}
+SIDES = ("baseline", *OURS, "bare")
 
 
 def main() -> None:
-    """Runs the sides in turn and prints their medians and ratios."""
+    """Runs the sides of each workload in turn and prints their medians and ratios."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     arguments.add_argument("--runs", type=int, default=5)
+    arguments.add_argument("--workload", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
     arguments.add_argument("--json", type=Path, help="write the figures here")
     arguments.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = arguments.parse_args()
-    path = find(None).path
     if options.side:
-        print(json.dumps(baseline(path) if options.side == "baseline" else ours(path, options.side)))
+        print(json.dumps(measure(options.side, WORKLOADS[options.workload[0]])))
         return
-    figures: dict[str, list[Figures]] = {side: [] for side in SIDES}
-    for number in range(options.runs):
-        for side in SIDES:
-            figures[side].append(in_own_process(side))
-        speeds = (f"{side} {figures[side][-1]['tokens_per_second']:.1f} tokens/s" for side in SIDES)
-        print(f"run {number + 1}: {', '.join(speeds)}", file=sys.stderr)
-    median = {side: median_of(figures[side], "tokens_per_second") for side in SIDES}
     result = {
-        "workload": f"{SECTIONS} sections x {SECTION_TOKENS} tokens, one document",
-        "model": path.name,
+        "model": find(None).path.name,
         "machine": f"{platform.machine()}, {physical_cores()} cores, {platform.system()}",
         "versions": {name: version(name) for name in ("longwriter-edge", "llama-cpp-python")},
         "runs": options.runs,
-        "tokens_per_second": {
-            side: [figure["tokens_per_second"] for figure in figures[side]] for side in SIDES
-        },
-        "median": median,
-        "ratio_to_baseline": {side: median[side] / median["baseline"] for side in SIDES[1:]},
-        "share_of_wall_outside_llama_decode": {
-            side: median_of(figures[side], "outside_decode") for side in SIDES[1:]
-        },
+        "workloads": {name: compare(name, options.runs) for name in options.workload},
     }
     text = json.dumps(result, indent=2)
     print(text)
@@ -81,13 +94,38 @@ def main() -> None:
         options.json.write_text(text + "\n", encoding="utf-8")
 
 
-def in_own_process(side: str) -> Figures:
+def compare(name: str, runs: int) -> dict[str, Any]:
+    """Figures of all sides on one workload."""
+    figures: dict[str, list[Figures]] = {side: [] for side in SIDES}
+    for number in range(runs):
+        for side in SIDES:
+            figures[side].append(in_own_process(side, name))
+        speeds = (f"{side} {figures[side][-1]['tokens_per_second']:.1f}" for side in SIDES)
+        print(f"{name}, run {number + 1}: {', '.join(speeds)} tokens/s", file=sys.stderr)
+    median = {side: median_of(figures[side], "tokens_per_second") for side in SIDES}
+    writing = {side: median_of(figures[side], "writing_tokens_per_second") for side in OURS}
+    return {
+        "workload": str(WORKLOADS[name]),
+        "tokens_per_second": {
+            side: [figure["tokens_per_second"] for figure in figures[side]] for side in SIDES
+        },
+        "median": median,
+        "ratio_to_baseline": {side: median[side] / median["baseline"] for side in OURS},
+        "writing_to_bare_loop": {side: writing[side] / median["bare"] for side in OURS},
+        "share_of_wall_outside_llama_decode": {
+            side: median_of(figures[side], "outside_decode") for side in OURS
+        },
+        "tokens_read_again": {side: figures[side][-1]["tokens_reread"] for side in OURS},
+    }
+
+
+def in_own_process(side: str, workload: str) -> Figures:
     """The figures of one side, measured in a process of its own.
 
     In a common one the thread pools that the sides leave behind slow each other down: OpenMP spins less
     where it has more threads than cores.
     """
-    command = [sys.executable, __file__, "--side", side]
+    command = [sys.executable, __file__, "--workload", workload, "--side", side]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     figures: Figures = json.loads(output.splitlines()[-1])
     return figures
@@ -98,75 +136,107 @@ def median_of(figures: list[Figures], name: str) -> float:
     return statistics.median(figure[name] for figure in figures)
 
 
-def baseline(path: Path) -> Figures:
-    """Tokens a second of a plain loop over llama-cpp-python's chat completion."""
+def measure(side: str, workload: Workload) -> Figures:
+    """The figures of one side, in this process."""
+    path = find(None).path
+    if side == "baseline":
+        return baseline(path, workload)
+    if side == "bare":
+        return bare(path, workload)
+    return ours(path, workload, side)
+
+
+def baseline(path: Path, workload: Workload) -> Figures:
+    """A plain loop over llama-cpp-python's chat completion."""
     from llama_cpp import Llama
 
     threads = physical_cores()
     llama = Llama(
-        str(path), n_ctx=CONTEXT, n_threads=threads, n_threads_batch=threads, flash_attn=True, verbose=False
+        str(path),
+        n_ctx=BASELINE_CONTEXT,
+        n_threads=threads,
+        n_threads_batch=threads,
+        flash_attn=True,
+        verbose=False,
     )
     end = llama.token_eos()
-    plan = [f"{number + 1}. {POINT.format(number=number + 1)} (200 words)" for number in range(SECTIONS)]
-    text = ""
     started = time.perf_counter()
-    for step in plan:
-        prompt = "\n\n".join([INSTRUCTION, "The plan:", *plan, "Written so far:", text, f"Now write: {step}"])
-        pieces = llama.create_chat_completion(
-            [{"role": "user", "content": prompt}],
-            max_tokens=SECTION_TOKENS,
-            temperature=SAMPLING.temperature,
-            top_p=SAMPLING.top_p,
-            top_k=SAMPLING.top_k,
-            min_p=SAMPLING.min_p,
-            repeat_penalty=1.0,
-            seed=1,
-            logit_bias={end: -100.0},
-            stream=True,
-        )
-        text += "".join(piece["choices"][0]["delta"].get("content") or "" for piece in pieces) + "\n\n"
+    for document in range(workload.documents):
+        instruction = INSTRUCTION.format(number=document)
+        titles = (TITLE.format(number=number + 1) for number in range(workload.sections))
+        plan = [f"{number}. {title}: {POINT} (200 words)" for number, title in enumerate(titles, start=1)]
+        text = ""
+        for step in plan:
+            parts = [instruction, "The plan:", *plan, "Written so far:", text, f"Now write: {step}"]
+            pieces = llama.create_chat_completion(
+                [{"role": "user", "content": "\n\n".join(parts)}],
+                max_tokens=workload.tokens,
+                temperature=SAMPLING.temperature,
+                top_p=SAMPLING.top_p,
+                top_k=SAMPLING.top_k,
+                min_p=SAMPLING.min_p,
+                repeat_penalty=1.0,
+                seed=1,
+                logit_bias={end: -100.0},
+                stream=True,
+            )
+            text += "".join(piece["choices"][0]["delta"].get("content") or "" for piece in pieces) + "\n\n"
     seconds = time.perf_counter() - started
     llama.close()
-    return {"tokens_per_second": SECTIONS * SECTION_TOKENS / seconds}
+    return {"tokens_per_second": workload.written / seconds}
 
 
-def ours(path: Path, layout: Layout) -> Figures:
-    """Tokens a second of this package, and the share of the wall time outside llama_decode."""
-    request = WriteRequest(INSTRUCTION, words=1600, seed=1, layout=layout, sampling=SAMPLING)
+def ours(path: Path, workload: Workload, side: str) -> Figures:
+    """This package's engine on the same documents, all of them at once."""
+    request = WriteRequest("", words=1600, seed=1, sampling=SAMPLING, **OURS[side])
     with Model.open(path) as model:
         model.load_weights()
-        preparation = prepare(model, request)
-        engine = preparation.engine(CONTEXT)
-        document = fixed_length_document(preparation)
+        preparations = [
+            prepare(model, replace(request, instruction=INSTRUCTION.format(number=number)))
+            for number in range(workload.documents)
+        ]
+        documents = [fixed_length_document(preparation, workload) for preparation in preparations]
+        cells = max(document.reserve for document in documents)
+        sections = workload.sections if side == "parallel" else 1
+        engine = preparations[0].engine(cells, workload.documents * sections, unified=side == "parallel")
         started = time.perf_counter()
-        number = engine.add(document)
-        usage = None
-        while usage is None:
+        for document in documents:
+            engine.add(document)
+        usages: list[_core.Usage] = []
+        while len(usages) < len(documents):
             for event in engine.events(0.25):
                 if isinstance(event, _core.Event.DocumentEnded):
-                    assert event.document == number
                     assert event.fault is None, event.message
-                    usage = event.usage
+                    usages.append(event.usage)
         seconds = time.perf_counter() - started
         engine.close()
-    in_decode = usage.prefill_seconds + usage.decode_seconds
+
+    def total(name: str) -> float:
+        return sum(getattr(usage, name) for usage in usages)
+
+    decode, prefill = total("decode_seconds"), total("prefill_seconds")
+    beside = total("sampling_seconds") + total("other_seconds")
     return {
-        "tokens_per_second": usage.tokens_written / seconds,
-        "outside_decode": 1 - in_decode / seconds,
+        "tokens_per_second": total("tokens_written") / seconds,
+        "writing_tokens_per_second": total("tokens_written") / (decode + beside),
+        "outside_decode": 1 - (decode + prefill) / seconds,
+        "tokens_reread": total("tokens_reread"),
     }
 
 
-def fixed_length_document(preparation: Preparation) -> _core.Document:
-    """The planned document with sections that end after exactly :data:`SECTION_TOKENS` tokens."""
-    sections = [_core.PlanSection("", POINT.format(number=number + 1), 200) for number in range(SECTIONS)]
+def fixed_length_document(preparation: Preparation, workload: Workload) -> _core.Document:
+    """The planned document with sections that end after exactly so many tokens."""
+    sections = [
+        _core.PlanSection(TITLE.format(number=number + 1), POINT, 200) for number in range(workload.sections)
+    ]
     tokens = preparation.transcript(_core.Plan("The Roman Empire", sections))
     steps = [
         _core.Step(
             open=opening,
             open_first=first,
             title="",
-            floor_words=10 * SECTION_TOKENS,
-            max_tokens=SECTION_TOKENS,
+            floor_words=10 * workload.tokens,
+            max_tokens=workload.tokens,
         )
         for opening, first in zip(tokens.opens, tokens.opens_first, strict=True)
     ]
@@ -181,6 +251,42 @@ def fixed_length_document(preparation: Preparation) -> _core.Document:
         stream=0,
         filter_text=False,
     )
+
+
+def bare(path: Path, workload: Workload) -> Figures:
+    """llama_decode alone: one token of each document in a call, from a prompt's depth to the end."""
+    import llama_cpp
+
+    prompt, steps, width = 400, workload.sections * workload.tokens, workload.documents
+    keep_quiet = llama_cpp.llama_log_callback(lambda *_: None)
+    llama_cpp.llama_log_set(keep_quiet, None)
+    model = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
+    parameters = llama_cpp.llama_context_default_params()
+    parameters.n_ctx = width * (-(-(prompt + steps) // 256) * 256)
+    parameters.n_batch = parameters.n_ubatch = 512
+    parameters.n_seq_max = parameters.n_outputs_max = width
+    parameters.n_threads = parameters.n_threads_batch = physical_cores()
+    parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO
+    parameters.kv_unified = width == 1
+    context = llama_cpp.llama_init_from_model(model, parameters)
+    batch = llama_cpp.llama_batch_init(512, 0, 1)
+
+    def evaluate(rows: list[tuple[int, int, int]], *, output: bool) -> None:
+        for place, (token, position, sequence) in enumerate(rows):
+            batch.token[place], batch.pos[place], batch.logits[place] = token, position, output
+            batch.n_seq_id[place], batch.seq_id[place][0] = 1, sequence
+        batch.n_tokens = len(rows)
+        assert llama_cpp.llama_decode(context, batch) == 0
+        if output:
+            llama_cpp.llama_get_logits_ith(context, 0)
+
+    for sequence in range(width):
+        evaluate([(100 + place % 1000, place, sequence) for place in range(prompt)], output=False)
+    llama_cpp.llama_synchronize(context)
+    started = time.perf_counter()
+    for step in range(steps):
+        evaluate([(500 + step % 1000, prompt + step, sequence) for sequence in range(width)], output=True)
+    return {"tokens_per_second": width * steps / (time.perf_counter() - started)}
 
 
 if __name__ == "__main__":

@@ -106,6 +106,7 @@ class WritingModel(Protocol):
         stop: Sequence[int],
         suppressed: Sequence[int],
         sequences: int = 1,
+        unified: bool = True,
     ) -> _core.Engine:
         """An engine on a new context."""
 
@@ -273,8 +274,10 @@ class Preparation:
             return whole
         return self._document(plan, self.transcript(plan), written, self.fit.largest_context)
 
-    def engine(self, context_tokens: int, sequences: int = 1) -> _core.Engine:
+    def engine(self, context_tokens: int, sequences: int = 1, *, unified: bool = True) -> _core.Engine:
         """An engine for ``sequences`` sections of ``context_tokens`` tokens at the same time.
+
+        With ``unified`` they share all cells, and sections in parallel their prefix.
 
         It has two chains: the writing one, and the plan's, which follows its grammar. Where the library has
         no grammars, plans are made without and read tolerantly.
@@ -285,11 +288,15 @@ class Preparation:
         planning = SamplerChain(replace(self.sampling, dry_multiplier=0.0))
         grammar = _core.plan_grammar(*self._section_range(), self.language)
         try:
-            return self._engine(context_tokens, sequences, [writing, replace(planning, grammar=grammar)])
+            return self._engine(
+                [writing, replace(planning, grammar=grammar)], context_tokens, sequences, unified
+            )
         except GrammarError:
-            return self._engine(context_tokens, sequences, [writing, planning])
+            return self._engine([writing, planning], context_tokens, sequences, unified)
 
-    def _engine(self, context_tokens: int, sequences: int, chains: Sequence[SamplerChain]) -> _core.Engine:
+    def _engine(
+        self, chains: Sequence[SamplerChain], context_tokens: int, sequences: int, unified: bool
+    ) -> _core.Engine:
         vocabulary = self.model.vocabulary
         stop = sorted({*vocabulary.end_ids, *self.format.stop_ids})
         suppressed = sorted(set(vocabulary.control_ids) - set(stop))
@@ -299,6 +306,7 @@ class Preparation:
             stop=stop,
             suppressed=suppressed,
             sequences=sequences,
+            unified=unified,
         )
 
     def _section_range(self) -> tuple[int, int]:

@@ -96,6 +96,7 @@ class FakeModel:
         stop: Sequence[int],
         suppressed: Sequence[int],
         sequences: int = 1,
+        unified: bool = True,
         batch_tokens: int = 64,
     ) -> _core.Engine:
         """An engine on the fake backend; it stops at ``<end>`` and follows no grammar."""
@@ -105,7 +106,8 @@ class FakeModel:
             batch_tokens=batch_tokens,
             sequences=sequences,
             cells=context_tokens,
-            cells_per_sequence=context_tokens,
+            cells_per_sequence=context_tokens if unified else context_tokens // sequences,
+            shared_cells=unified,
             step_seconds=self._step_seconds,
         )
         for number in range(len(chains)):

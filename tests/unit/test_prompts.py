@@ -27,9 +27,16 @@ def test_the_built_in_prompts_hold_what_the_model_needs(language: Language) -> N
     for text in ("Ports of the world", "THE PLAN"):
         assert text in prompts.open_turns("Ports of the world", "THE PLAN", 5)
         assert text in prompts.open_paper("Ports of the world", "THE PLAN", 5)
-    for prompt in (prompts.ask_section(STEP, 5), prompts.close_paper("Ports", "THE PLAN", STEP, 5)):
-        for text in (STEP.line, "321", "2", "5"):
-            assert text in prompt
+    for text in (STEP.title, "321", "2", "5"):
+        assert text in prompts.ask_section(STEP, 5)
+    for text in (STEP.line, "321", "2", "5"):
+        assert text in prompts.close_paper("Ports", "THE PLAN", STEP, 5)
+    for prompt in (prompts.ask_guided("Ports", "THE PLAN", 5), prompts.open_parallel("Ports", "THE PLAN", 5)):
+        assert "Ports" in prompt
+        assert "THE PLAN" in prompt
+    direct = prompts.ask_direct("Ports", 321)
+    assert direct.startswith("Ports")
+    assert "321" in direct
 
 
 def test_the_plan_prompt_shows_the_line_format_of_the_language() -> None:
@@ -52,9 +59,9 @@ def test_values_are_put_in_as_they_are() -> None:
 
 
 def test_files_replace_the_built_in_prompts_of_their_name_only(tmp_path: Path) -> None:
-    (tmp_path / "step.txt").write_text("\ufeffNow: $step for $$5\n", encoding="utf-8")
+    (tmp_path / "step.txt").write_text("\ufeffNow $number: $step for $$5\n", encoding="utf-8")
     prompts = PromptSet.load("en", tmp_path)
-    assert prompts.ask_section(STEP, 5) == f"Now: {STEP.line} for $5"
+    assert prompts.ask_section(STEP, 5) == f"Now 2: {STEP.line} for $5"
     assert prompts.plan.template == PromptSet.load("en").plan.template
 
 
@@ -71,7 +78,7 @@ def test_a_paper_prompt_is_cut_at_the_text_so_far(tmp_path: Path) -> None:
         ("plan.txt", "words: $words", r"lacks \$instruction"),
         ("plan.txt", "$instruction $topic", r"\$topic"),
         ("plan.txt", "$instruction\ncosts $5", "line 2"),
-        ("step.txt", "go on", r"lacks \$step"),
+        ("step.txt", "go on", r"lacks \$number"),
         ("paper.txt", "$instruction $step", r"lacks \$text"),
         ("paper.txt", "$instruction $text $text $step", r"\$text 2 times"),
         ("paper.txt", "$instruction $step $text", r"\$step before \$text"),

@@ -79,8 +79,8 @@ def test_turns_read_the_plan_once_and_each_step_in_a_turn_of_its_own() -> None:
     assert len(opens) == 3
     for number, first in enumerate(tokens.opens_first, start=1):
         assert CHATML.text(first).startswith(f"Write section {number} of 3")
-    for opening, line in zip(opens, PLAN.step_lines("en"), strict=True):
-        assert line in opening
+    for opening, section in zip(opens, PLAN.sections, strict=True):
+        assert f"{section.title} ({section.words} words)" in opening
         assert opening.endswith("<|im_end|>\n<|im_start|>assistant\n")
     for opening in opens:
         assert opening.startswith("<|im_end|>\n<|im_start|>user\n")

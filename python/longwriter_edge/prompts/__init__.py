@@ -25,7 +25,7 @@ _ALLOWED = {
 _REQUIRED = {
     "plan.txt": {"instruction"},
     "first_turn.txt": {"instruction"},
-    "step.txt": {"step"},
+    "step.txt": {"number"},
     "paper.txt": {"instruction", "text", "step"},
     "guided.txt": {"instruction", "plan"},
     "parallel.txt": {"instruction"},
