@@ -280,7 +280,9 @@ def test_a_context_without_memory_says_what_it_needs(model: Model, monkeypatch: 
 def test_a_context_is_read_back_and_freed(model: Model) -> None:
     api = library.load()
     model.load_weights()
-    context = native.create_context(api, model._native(), cells=512, sequences=2, batch_tokens=128, threads=1)
+    context = native.create_context(
+        api, model._native(), cells=512, sequences=2, unified=True, batch_tokens=128, threads=1
+    )
     assert context is not None
     assert api.llama_n_ctx(context.address) == 512
     assert api.llama_n_batch(context.address) == 128
