@@ -32,6 +32,7 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed $(VENV)/.demo-model
+	cargo bench --locked --package longwriter-scheduler --bench step
 	$(BIN)/python benches/write_speed.py
 
 clean:
