@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 from longwriter_edge import _core
-from longwriter_edge.engine_events import CANCELLED, Stop, fault_error, pull
+from longwriter_edge.engine_events import fault_error
 from longwriter_edge.events import (
     Event,
     Notice,
@@ -40,10 +40,6 @@ class Keeper(Protocol):
 
     def finish(self, section: int, text: str, tokens: Sequence[int], kept: int, reason: SectionEnd) -> None:
         """Takes the end of a section, of whose tokens the first ``kept`` stay."""
-
-    def flush_if_due(self) -> None:
-        """Writes what was taken, if it has waited long enough."""
-
 
 class Draft:
     """One document on its way through an engine.
@@ -85,22 +81,13 @@ class Draft:
             yield SectionStarted(number, self._title(number), self._target(number), section.text)
             yield self._ended(number, section.reason)
 
-    def write(
-        self, engine: _core.Engine, document: _core.Document, keeper: Keeper, stop: Stop
-    ) -> Iterator[Event]:
-        """Writes what is not finished yet.
+    def take(self, event: _core.Event, keeper: Keeper) -> Iterator[Event]:
+        """Takes an event of the engine, hands what was written to the keeper, and tells what happened.
 
         Raises:
             GenerationError: the evaluation failed; what was written is with the keeper.
-            StopRequested: somebody asked to stop; likewise.
             StoreError: the keeper cannot keep.
         """
-        for batch in pull(engine, engine.add(document), stop):
-            for event in batch:
-                yield from self._take(event, keeper)
-            keeper.flush_if_due()
-
-    def _take(self, event: _core.Event, keeper: Keeper) -> Iterator[Event]:
         match event:
             case _core.Event.Prefill():
                 yield Prefill(event.section, event.done, event.total)
@@ -131,7 +118,7 @@ class Draft:
                     )
             case _core.Event.DocumentEnded():
                 self.usage = event.usage
-                if event.fault not in (None, CANCELLED):
+                if event.fault is not None:
                     raise fault_error(event)
 
     def _grow(self, event: _core.Event.Text | _core.Event.SectionEnded) -> Iterator[Event]:

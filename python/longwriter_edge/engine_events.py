@@ -53,10 +53,7 @@ def pull(engine: _core.Engine, document: int, stop: Stop) -> Iterator[list[_core
         for event in events:
             if isinstance(event, _core.Event.EngineFailed):
                 yield batch
-                raise GenerationError(
-                    f"the engine failed: {event.message}",
-                    hint="this is a fault in longwriter-edge; please report it",
-                )
+                raise engine_failed(event)
             batch.append(event)
         yield batch
         last = batch[-1] if batch else None
@@ -74,6 +71,13 @@ _FAULT_HINTS = {
     "not_finite": "the model or the backend computes wrong numbers: try --gpu-layers 0, or another file",
     "decode_failed": "resume the run; if it fails again, try --gpu-layers 0 or fewer words",
 }
+
+
+def engine_failed(event: _core.Event.EngineFailed) -> GenerationError:
+    """The error for an engine whose worker is gone."""
+    return GenerationError(
+        f"the engine failed: {event.message}", hint="this is a fault in longwriter-edge; please report it"
+    )
 
 
 def fault_error(ended: _core.Event.DocumentEnded) -> GenerationError:

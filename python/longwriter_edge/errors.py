@@ -12,11 +12,13 @@ class LongWriterError(Exception):
 
     Attributes:
         hint: What to try next, or ``None``.
+        run: The run that it ended and that can be resumed, or ``None``.
     """
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+        self.run: str | None = None
 
 
 class InputError(LongWriterError, ValueError):
@@ -49,6 +51,14 @@ class LibraryError(LongWriterError):
 
 class GenerationError(LongWriterError):
     """The evaluation failed while a document was written; what was written is kept."""
+
+
+class RunInterruptedError(LongWriterError):
+    """Somebody asked the writer to stop; what was written is kept, and ``run`` can be resumed."""
+
+
+class WriterBusyError(LongWriterError):
+    """The thread asks a writer for a document while it has not finished reading another one's events."""
 
 
 class StoreError(LongWriterError):

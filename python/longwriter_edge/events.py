@@ -43,8 +43,8 @@ class RunStarted:
     """A run begins, or goes on if ``resumed``.
 
     ``device`` says what runs where ("CPU, 8 threads", "Metal, 33 of 33 layers").
-    ``context_tokens`` is the size of the KV cache, ``layout`` that of the method ``agentwrite``, empty for
-    the others.
+    ``context_tokens`` are the KV cells that it can use, ``layout`` that of the method ``agentwrite``, empty for
+    the others. ``sizing`` says how the engine was set up and why, a sentence for each choice.
     """
 
     run: str
@@ -58,6 +58,7 @@ class RunStarted:
     seed: int
     resumed: bool
     method: str = "agentwrite"
+    sizing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from longwriter_edge.errors import InputError
 from longwriter_edge.numerals import CHINESE, ENGLISH, chinese_number, english_number, mean
+from longwriter_edge.settings import is_whole
 
 Language: TypeAlias = Literal["en", "zh"]
 
@@ -118,9 +119,10 @@ def check_words(words: int) -> None:
     Raises:
         InputError: it is not from :data:`MIN_WORDS` to :data:`MAX_WORDS`.
     """
-    if not MIN_WORDS <= words <= MAX_WORDS:
+    if not is_whole(words) or not MIN_WORDS <= words <= MAX_WORDS:
+        given = f"{words:,}" if is_whole(words) else repr(words)
         raise InputError(
-            f"the number of words must be from {MIN_WORDS} to {MAX_WORDS:,}, not {words:,}",
+            f"the number of words must be a whole number from {MIN_WORDS} to {MAX_WORDS:,}, not {given}",
             hint="give the total with --words, for example --words 2000",
         )
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from longwriter_edge import _core
-from longwriter_edge.engine_events import CANCELLED, Stop, fault_error, pull
+from longwriter_edge.engine_events import fault_error
 from longwriter_edge.errors import GenerationError
 from longwriter_edge.events import Event, Notice, PlanStarted, PlanText, Prefill
 from longwriter_edge.instruction import Language
@@ -29,15 +29,13 @@ _PLAN_SLACK = 1000
 class PlanPrompt:
     """What the planner needs.
 
-    ``tokens`` is the whole prompt, ``most_tokens`` how long the answer may be, ``fewest`` how many sections
-    are wanted at least, ``chain`` the sampler chain, which follows the plan's grammar where the library
-    has grammars.
+    ``tokens`` is the whole prompt, ``most_tokens`` how long the answer may be, ``fewest`` how many
+    sections are wanted at least.
     """
 
     tokens: list[int]
     most_tokens: int
     fewest: int
-    chain: int
     seed: int
     words: int
 
@@ -57,45 +55,92 @@ def most_tokens(sections: int, tokens_per_word: float, language: Language) -> in
     return math.ceil((sections + 1) * _LINE_WORDS[language] * tokens_per_word) + _PLAN_SLACK
 
 
-def generate(
-    engine: _core.Engine, prompt: PlanPrompt, stop: Stop
-) -> Generator[Event, None, tuple[_core.Plan, list[_core.Usage]]]:
+class Planning:
     """Asks for a plan until one is usable and free of repeats, at most :data:`ATTEMPTS` times.
 
-    Returns the best plan, with targets that sum to the words wanted, and what each attempt took.
+    It is told what the engine says of :meth:`document` by :meth:`take`, and begins anew with another one until
+    it has :attr:`plan`.
 
-    Raises:
-        GenerationError: no attempt gave a usable plan, or the evaluation failed.
-        StopRequested: somebody asked to stop.
+    Attributes:
+        plan: The best plan, with targets that sum to the words wanted; ``None`` until it is settled.
+        usages: What each attempt took.
     """
-    best: _core.Plan | None = None
-    fewest_flaws = 0
-    reason = ""
-    usages: list[_core.Usage] = []
-    for attempt in range(ATTEMPTS):
-        yield PlanStarted(attempt + 1)
-        text, usage = yield from _ask(engine, prompt, attempt, stop)
-        usages.append(usage)
-        try:
-            plan = _core.Plan.parse(text).rescaled(prompt.words)
-        except ValueError as error:
-            reason = str(error)
-            yield Notice("info", f"attempt {attempt + 1} at a plan was not usable: {error}")
-            continue
-        missing, repeated = max(prompt.fewest - len(plan.sections), 0), _repeats(plan)
-        if best is None or missing + repeated < fewest_flaws:
-            best, fewest_flaws = plan, missing + repeated
-        if missing + repeated == 0:
-            break
-        flaws = [f"lacks {missing} sections"] if missing else []
-        flaws += [f"repeats itself {repeated} times"] if repeated else []
-        yield Notice("info", f"attempt {attempt + 1} at a plan {' and '.join(flaws)}")
-    if best is None:
-        raise GenerationError(
-            f"the model wrote no usable plan in {ATTEMPTS} attempts; the last one: {reason}",
-            hint="write a plan yourself and give it with --plan FILE",
+
+    def __init__(self, prompt: PlanPrompt) -> None:
+        self.plan: _core.Plan | None = None
+        self.usages: list[_core.Usage] = []
+        self._prompt = prompt
+        self._attempt = 0
+        self._text = ""
+        self._best: _core.Plan | None = None
+        self._fewest_flaws = 0
+        self._reason = ""
+
+    def document(self, chain: int) -> _core.Document:
+        """The next attempt, for the engine's sampler chain of this number."""
+        prompt = self._prompt
+        step = _core.Step(open=prompt.tokens, title="", floor_words=0, max_tokens=prompt.most_tokens)
+        return _core.Document(
+            prefix=[],
+            steps=[step],
+            layout="turns",
+            echoes=[],
+            chain=chain,
+            seed=prompt.seed,
+            stream=PLAN_STREAM,
+            attempt=self._attempt,
+            filter_text=False,
         )
-    return best, usages
+
+    def started(self) -> PlanStarted:
+        """What to tell when the next attempt begins."""
+        return PlanStarted(self._attempt + 1)
+
+    def take(self, event: _core.Event) -> Iterator[Event]:
+        """Takes an event of the attempt that is under way.
+
+        Raises:
+            GenerationError: no attempt gave a usable plan, or the evaluation failed.
+        """
+        match event:
+            case _core.Event.Prefill():
+                yield Prefill(None, event.done, event.total)
+            case _core.Event.Text() | _core.Event.SectionEnded():
+                self._text += event.text
+                if event.text:
+                    yield PlanText(event.text)
+            case _core.Event.DocumentEnded():
+                if event.fault is not None:
+                    raise fault_error(event)
+                self.usages.append(event.usage)
+                yield from self._judge()
+
+    def _judge(self) -> Iterator[Event]:
+        """Reads what was written; settles on a plan or goes on with the next attempt."""
+        text, self._text = self._text, ""
+        self._attempt += 1
+        flawless = False
+        try:
+            plan = _core.Plan.parse(text).rescaled(self._prompt.words)
+        except ValueError as error:
+            self._reason = str(error)
+            yield Notice("info", f"attempt {self._attempt} at a plan was not usable: {error}")
+        else:
+            missing, repeated = max(self._prompt.fewest - len(plan.sections), 0), _repeats(plan)
+            if self._best is None or missing + repeated < self._fewest_flaws:
+                self._best, self._fewest_flaws = plan, missing + repeated
+            flawless = missing + repeated == 0
+            if not flawless:
+                flaws = [f"lacks {missing} sections"] if missing else []
+                flaws += [f"repeats itself {repeated} times"] if repeated else []
+                yield Notice("info", f"attempt {self._attempt} at a plan {' and '.join(flaws)}")
+        if flawless or self._attempt == ATTEMPTS:
+            if self._best is None:
+                raise GenerationError(
+                    f"the model wrote no usable plan in {ATTEMPTS} attempts; the last one: {self._reason}",
+                    hint="write a plan yourself and give it with --plan FILE",
+                )
+            self.plan = self._best
 
 
 def repeat_notices(plan: _core.Plan) -> list[Notice]:
@@ -112,41 +157,6 @@ def _repeats(plan: _core.Plan) -> int:
     points = sum(section.repeats is not None for section in plan.sections)
     titles = len(plan.sections) - len({section.title.casefold() for section in plan.sections})
     return points + titles
-
-
-def _ask(
-    engine: _core.Engine, prompt: PlanPrompt, attempt: int, stop: Stop
-) -> Generator[Event, None, tuple[str, _core.Usage]]:
-    """One attempt: the text of the plan, as the model wrote it."""
-    step = _core.Step(open=prompt.tokens, title="", floor_words=0, max_tokens=prompt.most_tokens)
-    document = engine.add(
-        _core.Document(
-            prefix=[],
-            steps=[step],
-            layout="turns",
-            echoes=[],
-            chain=prompt.chain,
-            seed=prompt.seed,
-            stream=PLAN_STREAM,
-            attempt=attempt,
-            filter_text=False,
-        )
-    )
-    text = ""
-    for batch in pull(engine, document, stop):
-        for event in batch:
-            match event:
-                case _core.Event.Prefill():
-                    yield Prefill(None, event.done, event.total)
-                case _core.Event.Text() | _core.Event.SectionEnded():
-                    text += event.text
-                    if event.text:
-                        yield PlanText(event.text)
-                case _core.Event.DocumentEnded():
-                    if event.fault not in (None, CANCELLED):
-                        raise fault_error(event)
-                    usage = event.usage
-    return text, usage
 
 
 #: Random streams of one run, so that the plan and the text do not draw the same numbers.

@@ -14,10 +14,12 @@ from typing import Protocol
 
 from longwriter_edge import _core, planner, profiles
 from longwriter_edge.drafting import WrittenSection
-from longwriter_edge.errors import DoesNotFitError, InputError
+from longwriter_edge.engine_size import Capacity, EngineSize
+from longwriter_edge.errors import DoesNotFitError, InputError, PlanError
 from longwriter_edge.events import Notice, SectionPlan
 from longwriter_edge.fit import CONTEXT_STEP, Fit
 from longwriter_edge.instruction import Language, language, words_asked
+from longwriter_edge.model_engine import ModelEngine
 from longwriter_edge.prompt_format import PromptFormat
 from longwriter_edge.prompts import PromptSet
 from longwriter_edge.request import Layout, WriteRequest
@@ -50,9 +52,6 @@ _BUILDERS = {
     "guided": build_guided,
     "parallel": build_parallel,
 }
-
-_WRITING_CHAIN = 0
-_PLAN_CHAIN = 1
 
 
 class ModelVocabulary(Vocabulary, Protocol):
@@ -98,16 +97,11 @@ class WritingModel(Protocol):
     def vocabulary(self) -> ModelVocabulary:
         """The tokens."""
 
-    def engine(
-        self,
-        *,
-        context_tokens: int,
-        chains: Sequence[SamplerChain],
-        stop: Sequence[int],
-        suppressed: Sequence[int],
-        sequences: int = 1,
-        unified: bool = True,
-    ) -> _core.Engine:
+    @property
+    def capacity(self) -> Capacity:
+        """What there is to hold a context."""
+
+    def engine(self, size: EngineSize, *, stop: Sequence[int], suppressed: Sequence[int]) -> ModelEngine:
         """An engine on a new context."""
 
 
@@ -145,17 +139,31 @@ class Preparation:
             tokens=self._plan_tokens(),
             most_tokens=self._plan_limit(),
             fewest=self._section_range()[0],
-            chain=_PLAN_CHAIN,
             seed=self.request.seed,
             words=self.request.words,
         )
 
-    def fixed_plan(self) -> _core.Plan | None:
-        """The plan of a method that makes none: one section without a title."""
-        if self.request.method != "direct":
+    def given_plan(self) -> _core.Plan | None:
+        """The plan that the request holds, or one section without a title where the method needs none.
+
+        Raises:
+            PlanError: the plan cannot be used.
+        """
+        request = self.request
+        if request.method == "direct":
+            if request.plan is not None:
+                raise InputError(
+                    "the method direct follows no plan", hint="leave out the plan or the method"
+                )
+            return _core.Plan("", [_core.PlanSection("", request.instruction, request.words)])
+        if request.plan is None:
             return None
-        section = _core.PlanSection("", self.request.instruction, self.request.words)
-        return _core.Plan("", [section])
+        try:
+            return _core.Plan.parse(request.plan).rescaled(request.words)
+        except ValueError as error:
+            raise PlanError(
+                f"the plan cannot be used: {error}", hint="change the plan or the number of words"
+            ) from error
 
     def section_plans(self, plan: _core.Plan) -> tuple[SectionPlan, ...]:
         """The sections as they are shown and kept; without a plan the one section has no heading."""
@@ -194,10 +202,14 @@ class Preparation:
         """The context for a document of ``words`` words, before there is a plan."""
         _, most = planner.section_range(words, self.request.sections)
         share, rest = divmod(words, most)
+        sections = [share + (number < rest) for number in range(most)]
+        if self.request.method == "parallel":
+            # In its sequence each section stands alone; a plan may make one twice as long as the others.
+            sections = [min(words, 2 * max(sections))]
         prompt = len(self._plan_tokens())
         return self.fit.context_for(
             prompt_tokens=self.instruction_tokens + prompt + 2 * most * _STEP_TOKENS,
-            section_words=[share + (number < rest) for number in range(most)],
+            section_words=sections,
             instruction_tokens=self.instruction_tokens,
             at_least=prompt + planner.most_tokens(most, self.fit.tokens_per_word, self.language),
         )
@@ -243,16 +255,19 @@ class Preparation:
             hint = f"use --words {error.words}, {_OTHER_WAYS}" if error.words else error.hint
             raise DoesNotFitError(str(error), words=error.words, hint=hint) from error
 
-    def sequences(self, plan: _core.Plan, context_tokens: int) -> int:
-        """Sections that are written at the same time.
+    def cells(self, plan: _core.Plan | None) -> int:
+        """KV cells that a sequence needs for the document, before there is a plan for that too.
 
-        As many as have room in the largest context, so that the method ``parallel`` needs no more memory
-        than one long document.
+        Raises:
+            DoesNotFitError: the document has no room in the model's context.
         """
+        return self.estimated_context() if plan is None else self.context_for(plan)
+
+    def parallel_sections(self, plan: _core.Plan | None) -> int:
+        """Sections that may be written at the same time; before there is a plan, as many as it can have."""
         if self.request.method != "parallel":
             return 1
-        room = self.fit.largest_context // context_tokens
-        return max(1, min(_PARALLEL_SECTIONS, len(plan.sections), room))
+        return min(_PARALLEL_SECTIONS, self._section_range()[1] if plan is None else len(plan.sections))
 
     def window_notices(self, plan: _core.Plan) -> Iterator[Notice]:
         """What the user should know of a document that outgrows the context."""
@@ -267,47 +282,42 @@ class Preparation:
                 "written with the instruction, the plan and the end of the text only",
             )
 
-    def document(self, plan: _core.Plan, written: Sequence[WrittenSection]) -> _core.Document:
-        """The document for the engine, with what an earlier process wrote of it."""
-        whole = self._document(plan, self.transcript(plan), written, None)
+    def document(
+        self, plan: _core.Plan, written: Sequence[WrittenSection], chain: int
+    ) -> _core.Document:
+        """The document for the engine's sampler chain of this number, with what was written of it before."""
+        whole = self._document(plan, self.transcript(plan), written, None, chain)
         if not self._windowed or whole.reserve <= self.fit.largest_context:
             return whole
-        return self._document(plan, self.transcript(plan), written, self.fit.largest_context)
+        return self._document(plan, self.transcript(plan), written, self.fit.largest_context, chain)
 
-    def engine(self, context_tokens: int, sequences: int = 1, *, unified: bool = True) -> _core.Engine:
-        """An engine for ``sequences`` sections of ``context_tokens`` tokens at the same time.
+    @property
+    def stop_tokens(self) -> tuple[int, ...]:
+        """Tokens that end a section, ascending."""
+        return tuple(sorted({*self.model.vocabulary.end_ids, *self.format.stop_ids}))
 
-        With ``unified`` they share all cells, and sections in parallel their prefix.
+    @property
+    def suppressed_tokens(self) -> tuple[int, ...]:
+        """Tokens that are never sampled, ascending."""
+        return tuple(sorted(set(self.model.vocabulary.control_ids) - set(self.stop_tokens)))
 
-        It has two chains: the writing one, and the plan's, which follows its grammar. Where the library has
-        no grammars, plans are made without and read tolerantly.
+    def writing_chain(self, engine: ModelEngine) -> int:
+        """The number of the sampler chain for text."""
+        return engine.chain(SamplerChain(self.sampling))
+
+    def plan_chain(self, engine: ModelEngine) -> int:
+        """The number of the sampler chain for plans, which follows their grammar.
+
+        Where the library has no grammars, plans are made without and read tolerantly.
         """
-        writing = SamplerChain(self.sampling)
         # Each line of a plan has the same labels. DRY takes them for a repetition and the model, which the
         # grammar brings back each time, writes nonsense between them.
         planning = SamplerChain(replace(self.sampling, dry_multiplier=0.0))
         grammar = _core.plan_grammar(*self._section_range(), self.language)
         try:
-            return self._engine(
-                [writing, replace(planning, grammar=grammar)], context_tokens, sequences, unified
-            )
+            return engine.chain(replace(planning, grammar=grammar))
         except GrammarError:
-            return self._engine([writing, planning], context_tokens, sequences, unified)
-
-    def _engine(
-        self, chains: Sequence[SamplerChain], context_tokens: int, sequences: int, unified: bool
-    ) -> _core.Engine:
-        vocabulary = self.model.vocabulary
-        stop = sorted({*vocabulary.end_ids, *self.format.stop_ids})
-        suppressed = sorted(set(vocabulary.control_ids) - set(stop))
-        return self.model.engine(
-            context_tokens=context_tokens * sequences,
-            chains=chains,
-            stop=stop,
-            suppressed=suppressed,
-            sequences=sequences,
-            unified=unified,
-        )
+            return engine.chain(planning)
 
     def _section_range(self) -> tuple[int, int]:
         return planner.section_range(self.request.words, self.request.sections)
@@ -350,6 +360,7 @@ class Preparation:
         tokens: TranscriptTokens,
         written: Sequence[WrittenSection],
         window: int | None,
+        chain: int = 0,
     ) -> _core.Document:
         steps = []
         # In one long answer the model does not know where a section has its words.
@@ -382,7 +393,7 @@ class Preparation:
             separators=tokens.separators,
             window=window,
             echoes=echoes,
-            chain=_WRITING_CHAIN,
+            chain=chain,
             seed=self.request.seed,
             stream=planner.TEXT_STREAM,
         )

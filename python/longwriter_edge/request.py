@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
-from longwriter_edge.errors import StoreError
-from longwriter_edge.settings import SamplingSettings
+from longwriter_edge.errors import InputError, StoreError
+from longwriter_edge.instruction import check_words, words_asked
+from longwriter_edge.settings import SamplingSettings, is_whole
 
 Layout: TypeAlias = Literal["turns", "paper"]
 Method: TypeAlias = Literal["agentwrite", "guided", "parallel", "direct"]
 ContextPolicy: TypeAlias = Literal["fail", "window"]
 
+#: Largest seed: it keys a 64-bit generator.
+MAX_SEED = 2**64 - 1
+#: Most sections of a plan.
+MAX_SECTIONS = 200
 #: Total words where neither the caller nor the instruction names a number.
 DEFAULT_WORDS = 2000
 
@@ -34,10 +40,15 @@ class WriteRequest:
         context_policy: What becomes of a document that outgrows the context: ``fail`` refuses it before the
             start, ``window`` shows the model the instruction, the plan and the end of the text.
         context_tokens: Most tokens of context to use; ``None`` for all that the model was trained on.
+        plan: The plan to follow, in any form that :meth:`longwriter_edge._core.Plan.parse` reads; ``None`` to
+            have one made.
         sections: Exact number of sections to plan; ``None`` lets the model choose.
         profile: Name of the prompt format; ``None`` chooses by the model's metadata.
         sampling: ``None`` for the profile's own settings.
         prompts: Directory of files that replace the built-in prompts.
+
+    Raises:
+        InputError: a value cannot be used.
     """
 
     instruction: str
@@ -47,10 +58,47 @@ class WriteRequest:
     layout: Layout | None = None
     context_policy: ContextPolicy = "fail"
     context_tokens: int | None = None
+    plan: str | None = None
     sections: int | None = None
     profile: str | None = None
     sampling: SamplingSettings | None = None
     prompts: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.instruction, str) or not self.instruction.strip():
+            raise InputError("the instruction is empty", hint="say what to write")
+        check_words(self.words)
+        if not is_whole(self.seed) or not 0 <= self.seed <= MAX_SEED:
+            raise InputError(f"the seed must be a whole number from 0 to 2**64 - 1, not {self.seed!r}")
+        for what, value, kind in (
+            ("method", self.method, Method),
+            ("layout", self.layout, Layout),
+            ("context policy", self.context_policy, ContextPolicy),
+        ):
+            if value not in get_args(kind) and not (kind is Layout and value is None):
+                raise InputError(
+                    f"there is no {what} {value!r}", hint=f"choose one of {', '.join(get_args(kind))}"
+                )
+        if self.sections is not None and not (is_whole(self.sections) and 1 <= self.sections <= MAX_SECTIONS):
+            raise InputError(f"the sections must be from 1 to {MAX_SECTIONS}, not {self.sections!r}")
+
+    @classmethod
+    def of(cls, instruction: str, **choices: Any) -> WriteRequest:
+        """A request with the words that the instruction asks for, and a random seed, unless they are given.
+
+        Args:
+            instruction: What the user wants.
+            choices: Other attributes by name.
+
+        Raises:
+            InputError: there is no such attribute.
+        """
+        unknown = choices.keys() - {field.name for field in fields(cls)}
+        if unknown:
+            raise InputError(f"a document has no {', '.join(sorted(unknown))}")
+        choices.setdefault("words", words_asked(instruction) or DEFAULT_WORDS)
+        choices.setdefault("seed", secrets.randbits(32))
+        return cls(instruction, **choices)
 
     def to_json(self) -> dict[str, Any]:
         """A form that JSON can hold and :meth:`from_json` reads."""

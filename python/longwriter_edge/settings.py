@@ -107,7 +107,10 @@ class SamplingSettings:
         return cls(**stored)
 
 
+def is_whole(value: object) -> bool:
+    """Whether ``value`` is a whole number; ``True`` and ``False`` are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _is_number(value: object, *, whole: bool) -> bool:
-    if isinstance(value, bool):
-        return False
-    return isinstance(value, int) or (not whole and isinstance(value, float) and math.isfinite(value))
+    return is_whole(value) or (not whole and isinstance(value, float) and math.isfinite(value))

@@ -1,325 +1,360 @@
-"""Runs AgentWrite on one model: makes a plan, writes the sections, keeps everything in the store.
+"""Writes documents with one model: plans them, writes their sections, keeps everything in a store.
 
-AgentWrite is the method of LongWriter (arXiv 2408.07055, section 3): plan first, then write section by
-section, each with the instruction, the plan and the text so far. A :class:`Writer` yields typed events
-(:mod:`longwriter_edge.events`); whoever reads them shows them.
+The method is that of LongWriter (AgentWrite, arXiv 2408.07055, section 3) or one of the others that
+:class:`~longwriter_edge.request.WriteRequest` names.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Generator, Iterator, Sequence
+import os
+import threading
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeAlias
 
 from longwriter_edge import _core, planner
-from longwriter_edge.drafting import Draft, WrittenSection
-from longwriter_edge.engine_events import Stop, StopRequested
-from longwriter_edge.errors import InputError, LongWriterError, PlanError, RunNotFoundError, StoreError
-from longwriter_edge.events import (
-    Event,
-    Notice,
-    Outcome,
-    PlanReady,
-    RunEnded,
-    RunStarted,
-    Usage,
+from longwriter_edge.dispatch import Dispatcher
+from longwriter_edge.engine_events import Stop, pull
+from longwriter_edge.engine_settings import EngineSettings
+from longwriter_edge.engine_size import Demand, choose
+from longwriter_edge.errors import (
+    InputError,
+    LongWriterError,
+    RunInterruptedError,
+    RunNotFoundError,
+    StoreError,
+    WriterBusyError,
 )
-from longwriter_edge.output import DocumentOutput, SectionOrder
-from longwriter_edge.preparation import Preparation, WritingModel, prepare
+from longwriter_edge.events import Event, RunEnded
+from longwriter_edge.job import Job, plan_ready, stored_plan
+from longwriter_edge.output import DocumentOutput
+from longwriter_edge.planner import Planning
+from longwriter_edge.preparation import WritingModel, prepare
 from longwriter_edge.request import WriteRequest
+from longwriter_edge.result import Written, WrittenDocument
 from longwriter_edge.store import RunRecord, Store
 
 
-def make_plan(model: WritingModel, request: WriteRequest, stop: Stop) -> Generator[Event, None, _core.Plan]:
-    """Makes a plan and returns it; nothing is stored.
-
-    Raises:
-        InputError: the request cannot be used; DoesNotFitError if the document has no room.
-        GenerationError: no usable plan came of it.
-        StopRequested: ``stop`` was requested.
-    """
-    preparation = prepare(model, request)
-    yield from preparation.notices()
-    engine = preparation.engine(preparation.estimated_context())
-    try:
-        plan, _ = yield from planner.generate(engine, preparation.plan_prompt(), stop)
-    finally:
-        engine.close()
-    yield _plan_ready(preparation, plan)
-    yield from planner.repeat_notices(plan)
-    return plan
-
-
 class Writer:
-    """Writes documents with one model and keeps them in one store.
+    """Writes documents with one model and keeps them in one store; a context manager.
 
-    One thread at a time may use it; :meth:`stop` may be called from any thread or signal handler.
+    It writes one call at a time: a call from another thread waits for its turn. :meth:`stop` may be called
+    from any thread or signal handler.
 
     Args:
-        model: An open model (:class:`longwriter_edge.model.Model`).
-        store: Where runs are kept.
+        model: An open model, or the path of a GGUF file, which the writer opens and closes.
+        store: Where runs are kept; ``None`` for the user's own store, which the writer opens and closes.
+        settings: How the engine is set up; automatic where they are silent.
+
+    Raises:
+        ModelError: the file cannot be used.
+        StoreError: the store cannot be opened.
     """
 
-    def __init__(self, model: WritingModel, store: Store) -> None:
-        self._model = model
-        self._store = store
+    def __init__(
+        self,
+        model: WritingModel | str | os.PathLike[str],
+        store: Store | None = None,
+        *,
+        settings: EngineSettings | None = None,
+    ) -> None:
+        self._owned = ExitStack()
+        if isinstance(model, str | os.PathLike):
+            from longwriter_edge.model import Model
+
+            model = self._owned.enter_context(Model.open(model))
+        self._model: WritingModel = model
+        self._store = store if store is not None else self._owned.enter_context(Store.open())
+        self._settings = settings or EngineSettings()
         self._stop = Stop()
+        self._turn = threading.Lock()
+        self._writing_thread: int | None = None
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes what the writer has opened itself. Idempotent."""
+        self._owned.close()
 
     def stop(self) -> None:
-        """Asks the run that is being written to save and end; its last event says ``interrupted``."""
+        """Asks what is being written to save and end; each run's last event says ``interrupted``."""
         self._stop.request()
 
     def write(
-        self,
-        request: WriteRequest,
-        *,
-        plan: _core.Plan | None = None,
-        output: DocumentOutput | None = None,
-    ) -> Iterator[Event]:
-        """Writes a document, from the plan on or from ``plan``.
+        self, request: WriteRequest | str, *, output: str | os.PathLike[str] | None = None
+    ) -> WrittenDocument:
+        """Writes a document and returns it whole.
 
-        All that can be refused is refused by the first step of the iterator. From :class:`RunStarted`
-        on errors no longer raise: the last event is a :class:`RunEnded` that says what happened.
+        Args:
+            request: What to write; an instruction alone stands for :meth:`WriteRequest.of`.
+            output: A file for the document as Markdown, which must not exist yet.
 
         Raises:
-            InputError: the request or the plan cannot be used; DoesNotFitError if the document has no
-                room.
+            InputError: the request cannot be used; DoesNotFitError if the document has no room.
+            RunInterruptedError: :meth:`stop` was called.
+            LongWriterError: whatever else ended the run. What was written is in the store: :meth:`resume`
+                goes on with the error's ``run``.
+        """
+        with ExitStack() as stack:
+            document = None
+            if output is not None:
+                document = stack.enter_context(DocumentOutput.to_file(Path(output)))
+            job = new_job(self._model, self._store, _request(request), output=document)
+            for _, event in self._run([job], _demand_of(job)):
+                if isinstance(event, RunEnded):
+                    ended = event
+        if job.outcome != "complete":
+            raise _error(job)
+        return WrittenDocument.of(self._store.load(job.run), ended)
+
+    def stream(
+        self, request: WriteRequest | str, *, output: DocumentOutput | None = None
+    ) -> Iterator[Event]:
+        """Writes a document and yields what happens (:mod:`longwriter_edge.events`).
+
+        All that can be refused is refused by the first step of the iterator. From :class:`RunStarted` on
+        errors no longer raise: the last event is a :class:`RunEnded` that says what happened. Closing the
+        iterator before saves and ends the run.
+
+        Raises:
+            InputError: the request cannot be used; DoesNotFitError if the document has no room.
             ModelError, StoreError: the model or the store cannot be used.
         """
-        preparation = prepare(self._model, request)
-        if plan is not None:
-            if request.method == "direct":
-                raise InputError("the method direct follows no plan", hint="leave out the plan or the method")
-            plan = _rescaled(plan, request.words)
-        else:
-            plan = preparation.fixed_plan()
-        context = _context(preparation, plan)
-        config = {
-            "request": preparation.resolved_request().to_json(),
-            "model": str(self._model.path),
-            "fingerprint": self._model.fingerprint,
-            "output": None if output is None else output.location,
-            "force": output is not None and output.replaces,
-        }
-        run = self._store.create_run(request.instruction, config)
-        with self._store.lock(run):
-            yield from self._attempt(_Job(run, preparation, plan, (), context, output, resumed=False))
+        job = new_job(self._model, self._store, _request(request), output=output)
+        for _, event in self._run([job], _demand_of(job)):
+            yield event
 
     def resume(self, run: str, *, output: DocumentOutput | None = None) -> Iterator[Event]:
-        """Goes on with a stored run where it stopped, inside its section.
+        """Goes on with a stored run where it stopped, inside its section; yields as :meth:`stream` does.
 
         Raises:
             RunNotFoundError: there is no such run, or it is complete.
             RunLockedError: another process is writing it.
             StoreError: the run was written with another model, or cannot be read.
         """
-        with self._store.lock(run):
+        with ExitStack() as held:
+            held.enter_context(self._store.lock(run))
             record = self._store.load(run)
             if record.status == "complete":
                 raise RunNotFoundError(f"run {run} is complete", hint="nothing is left to write")
-            fingerprint = record.config.get("fingerprint")
-            if fingerprint != self._model.fingerprint:
-                raise StoreError(
-                    f"run {run} was written with another model than {self._model.path}",
-                    hint=f"resume with --model {record.config.get('model')}",
-                )
-            request = WriteRequest.from_json(record.config.get("request", {}))
-            preparation = prepare(self._model, request)
-            plan, written = _stored_plan(record)
-            yield from self._attempt(
-                _Job(run, preparation, plan, written, _context(preparation, plan), output, resumed=True)
-            )
-
-    def _attempt(self, job: _Job) -> Iterator[Event]:
-        """Writes the document and reports the end, whatever it is."""
-        started = time.monotonic()
-        outcome: Outcome = "interrupted"
-        error: str | None = None
-        location: str | None = None
-        interrupt: KeyboardInterrupt | None = None
-        try:
-            yield from self._stages(job)
-            if job.output is not None:
-                location = job.output.commit()
-            outcome = "complete"
-        except StopRequested:
-            pass
-        except KeyboardInterrupt as signal:
-            # Raised by Python's own handler inside a wait; passed on after the text is safe.
-            interrupt = signal
-        except LongWriterError as failure:
-            outcome, error = "failed", _with_hint(failure)
-        finally:
-            # Also reached if the reader of the events drops the iterator.
-            self._save(job.run, outcome, error)
-        yield job.ended(outcome, error, location, time.monotonic() - started)
-        if interrupt is not None:
-            raise interrupt
-
-    def _save(self, run: str, outcome: Outcome, error: str | None) -> None:
-        try:
-            self._store.flush()
-            self._store.set_status(run, outcome, error)
-        except StoreError:
-            # The store failed before, or fails now: the run is in the state of its last flush, from which
-            # it can be resumed. The error that led here is the one to report.
-            if outcome == "complete":
-                raise
-
-    def _stages(self, job: _Job) -> Iterator[Event]:
-        preparation = job.preparation
-        engine = job.engine()
-        try:
-            yield self._run_started(job)
-            yield from preparation.notices()
-            if job.plan is None:
-                plan, usages = yield from planner.generate(engine, preparation.plan_prompt(), self._stop)
-                job.usages.extend(usages)
-                self._store.save_plan(job.run, plan.title, preparation.section_plans(plan))
-                job.plan = plan
-                needed = preparation.context_for(plan)
-                if needed > job.context or preparation.sequences(plan, needed) > 1:
-                    engine.close()
-                    grows, job.context = needed > job.context, max(needed, job.context)
-                    engine = job.engine()
-                    if grows:
-                        yield Notice("info", f"the plan needs a context of {needed:,} tokens")
-            elif not job.resumed:
-                self._store.save_plan(job.run, job.plan.title, preparation.section_plans(job.plan))
-            yield _plan_ready(preparation, job.plan)
-            yield from planner.repeat_notices(job.plan)
-            yield from preparation.window_notices(job.plan)
-            yield from self._sections(job, job.plan, engine)
-        finally:
-            engine.close()
-
-    def _sections(self, job: _Job, plan: _core.Plan, engine: _core.Engine) -> Iterator[Event]:
-        job.draft = draft = Draft(job.preparation.section_plans(plan), job.written)
-        document = job.preparation.document(plan, job.written)
-        self._store.set_status(job.run, "writing")
-        restored = list(draft.restored())
-        output = None
-        if job.output is not None:
-            output = SectionOrder(job.output)
-            output.begin(plan.title, restored)
-        yield from restored
-        keeper = self._store.section_keeper(job.run)
-        for event in draft.write(engine, document, keeper, self._stop):
-            if output is not None:
-                output.take(event)
+            job = resumed_job(self._model, self._store, record, output=output, held=held.pop_all())
+        for _, event in self._run([job], _demand_of(job)):
             yield event
 
-    def _run_started(self, job: _Job) -> RunStarted:
-        preparation = job.preparation
-        request = preparation.request
-        return RunStarted(
-            run=job.run,
-            instruction=request.instruction,
-            model=self._model.name,
-            profile=preparation.format.name,
-            layout=preparation.layout or "",
-            device=self._model.device,
-            context_tokens=job.context,
-            words=request.words,
-            seed=request.seed,
-            resumed=job.resumed,
-            method=request.method,
-        )
+    def write_many(self, requests: Iterable[WriteRequest | str]) -> Iterator[Written]:
+        """Writes documents at the same time; yields each when it is whole or has failed.
+
+        One that fails does not end the others. The requests are read before the first document begins.
+
+        Raises:
+            ModelError, StoreError: the model or the store cannot be used.
+            RunInterruptedError: :meth:`stop` was called.
+        """
+        numbers: dict[str, int] = {}
+        wanted: list[tuple[int, WriteRequest]] = []
+        needs: list[Need] = []
+        for number, request in enumerate(map(_request, requests)):
+            try:
+                needs.append(need_of(self._model, request))
+            except InputError as error:
+                yield Written(number, request, None, error)
+            else:
+                wanted.append((number, request))
+
+        def jobs() -> Iterator[Job]:
+            for number, request in wanted:
+                job = new_job(self._model, self._store, request)
+                numbers[job.run] = number
+                yield job
+
+        asked = dict(wanted)
+        if not wanted:
+            return
+        for job, event in self._run(jobs(), demand(needs)):
+            if not isinstance(event, RunEnded):
+                continue
+            number = numbers.pop(job.run)
+            if job.outcome == "interrupted":
+                raise _error(job)
+            whole = job.outcome == "complete"
+            yield Written(
+                number,
+                asked.pop(number),
+                WrittenDocument.of(self._store.load(job.run), event) if whole else None,
+                None if whole else _error(job),
+            )
+
+    def make_plan(self, request: WriteRequest | str) -> Generator[Event, None, _core.Plan]:
+        """Makes a plan and returns it as the generator's value; nothing is stored.
+
+        Raises:
+            InputError: the request cannot be used; DoesNotFitError if the document has no room.
+            GenerationError: no usable plan came of it.
+            StopRequested: :meth:`stop` was called.
+        """
+        with self._alone():
+            preparation = prepare(self._model, _request(request))
+            yield from preparation.notices()
+            planning = Planning(preparation.plan_prompt())
+            needed = demand([(preparation.estimated_context(), 1)])
+            engine = self._model.engine(
+                choose(self._settings, needed, self._model.capacity),
+                stop=preparation.stop_tokens,
+                suppressed=preparation.suppressed_tokens,
+            )
+            try:
+                while planning.plan is None:
+                    document = engine.core.add(planning.document(preparation.plan_chain(engine)))
+                    yield planning.started()
+                    for batch in pull(engine.core, document, self._stop):
+                        for event in batch:
+                            yield from planning.take(event)
+            finally:
+                engine.close()
+            yield plan_ready(preparation, planning.plan)
+            yield from planner.repeat_notices(planning.plan)
+            return planning.plan
+
+    def _run(self, jobs: Iterable[Job], needed: Demand) -> Iterator[tuple[Job, Event]]:
+        with self._alone():
+            flush = self._store.flush_if_due
+            yield from Dispatcher(self._model, self._settings, self._stop, flush, needed).run(jobs)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Waits until no other thread writes; forgets a request to stop when it is done."""
+        if self._writing_thread == threading.get_ident():
+            raise WriterBusyError(
+                "this writer is in the middle of another document",
+                hint="read its events to the end or close their iterator first, or use another writer",
+            )
+        with self._turn:
+            self._writing_thread = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._writing_thread = None
+                self._stop.requested = False
 
 
-class _Job:
-    """One run on its way: what it needs, and what it has come to."""
+def new_job(
+    model: WritingModel,
+    store: Store,
+    request: WriteRequest,
+    *,
+    output: DocumentOutput | None = None,
+    about: Mapping[str, Any] | None = None,
+) -> Job:
+    """A job on a new run, which it holds the lock of.
 
-    def __init__(
-        self,
-        run: str,
-        preparation: Preparation,
-        plan: _core.Plan | None,
-        written: Sequence[WrittenSection],
-        context: int,
-        output: DocumentOutput | None,
-        *,
-        resumed: bool,
-    ) -> None:
-        self.run = run
-        self.preparation = preparation
-        self.plan = plan
-        self.written = written
-        self.context = context
-        self.output = output
-        self.resumed = resumed
-        self.draft: Draft | None = None
-        self.usages: list[_core.Usage] = []
-
-    def engine(self) -> _core.Engine:
-        """An engine for the plan that is to be made, or for the sections."""
-        sequences = 1 if self.plan is None else self.preparation.sequences(self.plan, self.context)
-        return self.preparation.engine(self.context, sequences)
-
-    def ended(self, outcome: Outcome, error: str | None, location: str | None, seconds: float) -> RunEnded:
-        draft = self.draft
-        if draft is not None and draft.usage is not None:
-            self.usages.append(draft.usage)
-        return RunEnded(
-            run=self.run,
-            outcome=outcome,
-            error=error,
-            words=0 if draft is None else draft.words,
-            benchmark_words=0 if draft is None else draft.benchmark_words,
-            target=self.preparation.request.words,
-            unfinished=() if draft is None else tuple(draft.unfinished),
-            output=location,
-            usage=_sum(self.usages),
-            wall_seconds=seconds,
-        )
-
-
-def _context(preparation: Preparation, plan: _core.Plan | None) -> int:
-    """The context to begin with, in tokens.
+    Args:
+        model: What to write with.
+        store: Where the run is kept.
+        request: What to write.
+        output: Where the document goes, too.
+        about: What else to store with the run; has to be JSON.
 
     Raises:
-        DoesNotFitError: the document has no room in the model's context.
+        InputError: the request cannot be used; DoesNotFitError if the document has no room.
+        StoreError: the run cannot be stored.
     """
-    return preparation.estimated_context() if plan is None else preparation.context_for(plan)
+    preparation = prepare(model, request)
+    plan = preparation.given_plan()
+    preparation.cells(plan)
+    config = {
+        "request": preparation.resolved_request().to_json(),
+        "model": str(model.path),
+        "fingerprint": model.fingerprint,
+        "output": None if output is None else output.location,
+        "force": output is not None and output.replaces,
+        **(about or {}),
+    }
+    run = store.create_run(request.instruction, config)
+    held = ExitStack()
+    held.enter_context(store.lock(run))
+    return Job(run, preparation, store, plan=plan, output=output, held=held)
 
 
-def _rescaled(plan: _core.Plan, words: int) -> _core.Plan:
-    try:
-        return plan.rescaled(words)
-    except ValueError as error:
-        raise PlanError(str(error), hint="change the plan or --words") from error
+def resumed_job(
+    model: WritingModel,
+    store: Store,
+    record: RunRecord,
+    *,
+    output: DocumentOutput | None = None,
+    held: ExitStack | None = None,
+) -> Job:
+    """A job that goes on with a stored run.
 
+    Args:
+        model: The model that it was begun with.
+        store: Where it is kept.
+        record: The run.
+        output: Where the document goes, too.
+        held: Released when the job ends, such as the lock of the run.
 
-def _stored_plan(record: RunRecord) -> tuple[_core.Plan | None, tuple[WrittenSection, ...]]:
-    """The plan and the text of a stored run; no plan if it was killed while planning."""
-    if not record.sections:
-        return None, ()
-    sections = [_core.PlanSection(section.title, section.point, section.words) for section in record.sections]
-    written = tuple(
-        WrittenSection(section.text, section.tokens, section.reason) for section in record.sections
+    Raises:
+        StoreError: the run was written with another model, or is damaged.
+    """
+    if record.config.get("fingerprint") != model.fingerprint:
+        raise StoreError(
+            f"run {record.run} was written with another model than {model.path}",
+            hint=f"resume with --model {record.config.get('model')}",
+        )
+    preparation = prepare(model, WriteRequest.from_json(record.config.get("request", {})))
+    plan, written = stored_plan(record)
+    if plan is None:
+        plan = preparation.given_plan()
+    return Job(
+        record.run, preparation, store, plan=plan, written=written, output=output, resumed=True, held=held
     )
-    try:
-        return _core.Plan(record.title, sections), written
-    except ValueError as error:
-        raise StoreError(f"the stored plan of run {record.run} cannot be used: {error}") from error
 
 
-def _plan_ready(preparation: Preparation, plan: _core.Plan) -> PlanReady:
-    sections = preparation.section_plans(plan)
-    return PlanReady(plan.title, sections, sum(section.words for section in sections))
+#: KV cells that a document needs in one sequence, and how many of its sections may be written at the same time.
+Need: TypeAlias = tuple[int, int]
 
 
-def _with_hint(error: LongWriterError) -> str:
-    return f"{error} ({error.hint})" if error.hint else str(error)
+def need_of(model: WritingModel, request: WriteRequest) -> Need:
+    """What a request needs of the engine.
+
+    Raises:
+        InputError: the request cannot be used; DoesNotFitError if the document has no room.
+    """
+    preparation = prepare(model, request)
+    plan = preparation.given_plan()
+    return preparation.cells(plan), preparation.parallel_sections(plan)
 
 
-def _sum(usages: Sequence[_core.Usage]) -> Usage:
-    return Usage(
-        tokens_read=sum(usage.tokens_read for usage in usages),
-        tokens_reread=sum(usage.tokens_reread for usage in usages),
-        tokens_reused=sum(usage.tokens_reused for usage in usages),
-        tokens_written=sum(usage.tokens_written for usage in usages),
-        prefill_seconds=sum(usage.prefill_seconds for usage in usages),
-        decode_seconds=sum(usage.decode_seconds for usage in usages),
-        sampling_seconds=sum(usage.sampling_seconds for usage in usages),
-        other_seconds=sum(usage.other_seconds for usage in usages),
+def demand(needs: Sequence[Need]) -> Demand:
+    """What an engine for documents with these needs has to hold."""
+    return Demand(
+        documents=len(needs),
+        parallel_sections=max(sections for _, sections in needs),
+        document_cells=max(cells for cells, _ in needs),
+        total_cells=sum(cells * sections for cells, sections in needs),
+        shares_prefix=any(sections > 1 for _, sections in needs),
     )
+
+
+def _demand_of(job: Job) -> Demand:
+    return demand([(job.cells, job.parallel_sections)])
+
+
+def _request(request: WriteRequest | str) -> WriteRequest:
+    return WriteRequest.of(request) if isinstance(request, str) else request
+
+
+def _error(job: Job) -> LongWriterError:
+    """Why a job is not complete."""
+    error = job.error or RunInterruptedError(
+        f"run {job.run} was interrupted", hint="the text is saved; resume() goes on with it"
+    )
+    error.run = job.run
+    return error

@@ -233,6 +233,10 @@ class Store:
         """Saves the text that waits."""
         self._texts.flush()
 
+    def flush_if_due(self) -> None:
+        """Saves the text that waits if it has waited for FLUSH_SECONDS."""
+        self._texts.flush_if_due()
+
     def _json(self, text: str) -> dict[str, Any]:
         try:
             return dict(json.loads(text))

@@ -1,0 +1,250 @@
+"""Runs many jobs on one engine: adds their documents, hands each job its events, renews the engine where
+a document has no room in it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from longwriter_edge import _core
+from longwriter_edge.engine_events import CANCELLED, LAST_WORDS_SECONDS, PULL_SECONDS, Stop, engine_failed
+from longwriter_edge.engine_settings import EngineSettings
+from longwriter_edge.engine_size import Demand, EngineSize, choose
+from longwriter_edge.errors import GenerationError, LongWriterError, ModelError
+from longwriter_edge.events import Event
+from longwriter_edge.job import Job
+from longwriter_edge.model_engine import ModelEngine
+from longwriter_edge.preparation import WritingModel
+
+#: Documents that an engine is given beyond those that it can write at the same time, as a multiple of its
+#: sequences: when one ends, the next has to be there at once.
+QUEUE_FACTOR = 2
+
+
+class Dispatcher:
+    """Writes the documents of many jobs on one engine at a time.
+
+    Jobs are taken as there is room for them, in order. A job whose document does not fit into the engine waits
+    until the others are done, or until such jobs could fill an engine of their own; then a new one is made.
+
+    Args:
+        model: What to write with.
+        settings: What the user set of the engine.
+        stop: When requested, the jobs under way are saved and end, and no other begins.
+        flush: Called several times a second, to save the text that waits.
+        demand: What the jobs will need, as far as it is known.
+    """
+
+    def __init__(
+        self,
+        model: WritingModel,
+        settings: EngineSettings,
+        stop: Stop,
+        flush: Callable[[], None],
+        demand: Demand,
+    ) -> None:
+        self._model = model
+        self._settings = settings
+        self._stop = stop
+        self._flush = flush
+        self._demand = demand
+        self._size: EngineSize | None = None
+        self._engine: ModelEngine | None = None
+        #: The tokens that end a section, and those that are never sampled, in the engine that there is.
+        self._tokens: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+        #: Jobs that come before those of the source.
+        self._ready: deque[Job] = deque()
+        #: Jobs that need another engine.
+        self._deferred: list[Job] = []
+        self._running: dict[int, Job] = {}
+        #: Seconds in which sequences were in use, and in which they could have been, of closed engines.
+        self._used = self._available = 0.0
+        self._deadline: float | None = None
+
+    @property
+    def size(self) -> EngineSize:
+        """The size of the engine that there is, or of the first."""
+        if self._size is None:
+            self._size = choose(self._settings, self._demand, self._model.capacity)
+        return self._size
+
+    @property
+    def busy(self) -> float:
+        """Share of the time of their sequences that the engines so far have used, 0 to 1."""
+        return self._used / self._available if self._available else 0.0
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Event]]:
+        """Runs jobs to their ends and yields what happens to each.
+
+        Raises:
+            ModelError: no engine can be made.
+            LibraryError: the library is not as expected.
+        """
+        source = iter(jobs)
+        try:
+            while True:
+                if not self._stop.requested:
+                    yield from self._fill(source)
+                if self._running:
+                    yield from self._turn()
+                elif self._deferred and not self._stop.requested:
+                    yield from self._renew()
+                else:
+                    break
+            # What a stop left waiting between its plan and its sections.
+            for job in [*self._ready, *self._deferred]:
+                if job.begun:
+                    yield from _of(job, job.interrupt())
+        except KeyboardInterrupt:
+            # Raised by Python's own handler. What the engine still has to tell is given up: a part of it may
+            # be lost already, and no text may follow a gap.
+            for job in list(self._running.values()):
+                yield from _of(job, job.interrupt())
+            raise
+        finally:
+            for job in [*self._running.values(), *self._ready, *self._deferred]:
+                job.abandon()
+            self._close()
+
+    def _fill(self, source: Iterator[Job]) -> Iterator[tuple[Job, Event]]:
+        """Adds documents until enough of them wait."""
+        while len(self._running) < QUEUE_FACTOR * self.size.sequences:
+            if self._ready:
+                job: Job | None = self._ready.popleft()
+            elif len(self._deferred) < self.size.sequences:
+                job = next(source, None)
+            else:
+                job = None
+            if job is None:
+                return
+            yield from self._start(job)
+
+    def _start(self, job: Job) -> Iterator[tuple[Job, Event]]:
+        """Adds a job's next document, or defers the job."""
+        engine = self._engine
+        if engine is None:
+            engine = self._make(job)
+        if self._tokens != _tokens(job):
+            self._deferred.append(job)
+            return
+        try:
+            document = job.document(engine)
+        except LongWriterError as error:
+            yield from _of(job, job.fail(error))
+            return
+        if document.reserve > min(self.size.cells, self.size.cells_per_sequence):
+            self._deferred.append(job)
+            return
+        if not job.begun:
+            yield from _of(job, job.begin(self.size))
+        if job.outcome is None:
+            self._running[engine.core.add(document)] = job
+            yield from _of(job, job.added())
+
+    def _turn(self) -> Iterator[tuple[Job, Event]]:
+        """Waits for what the engine says and hands it to the jobs."""
+        assert self._engine is not None
+        core = self._engine.core
+        if self._stop.requested and self._deadline is None:
+            for number in self._running:
+                core.cancel(number)
+            self._deadline = time.monotonic() + LAST_WORDS_SECONDS
+        try:
+            events = core.events(PULL_SECONDS)
+        except _core.EngineClosed:
+            yield from self._lose(GenerationError("the engine was closed while it was writing"))
+            return
+        for event in events:
+            if isinstance(event, _core.Event.EngineFailed):
+                yield from self._lose(engine_failed(event))
+                return
+            # The document of a job that has failed may have said more before it was cancelled.
+            job = self._running.get(event.document)
+            if job is not None:
+                yield from self._hand(job, event)
+        yield from self._save()
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            for number in list(self._running):
+                job = self._running.pop(number)
+                yield from _of(job, job.interrupt())
+
+    def _hand(self, job: Job, event: _core.Event) -> Iterator[tuple[Job, Event]]:
+        """Gives a job its event and sees to what follows from it."""
+        ended = isinstance(event, _core.Event.DocumentEnded)
+        if ended:
+            del self._running[event.document]
+            if event.fault == CANCELLED:
+                yield from _of(job, job.cancelled(event))
+                return
+        yield from _of(job, job.take(event))
+        if ended and job.outcome is None:
+            if self._stop.requested:
+                yield from _of(job, job.interrupt())
+            else:
+                yield from self._start(job)
+        elif not ended and job.outcome is not None:
+            del self._running[event.document]
+            assert self._engine is not None
+            self._engine.core.cancel(event.document)
+
+    def _save(self) -> Iterator[tuple[Job, Event]]:
+        try:
+            self._flush()
+        except LongWriterError as error:
+            yield from self._lose(error)
+
+    def _lose(self, error: LongWriterError) -> Iterator[tuple[Job, Event]]:
+        """Ends all jobs under way with ``error``; the next ones get a new engine."""
+        while self._running:
+            _, job = self._running.popitem()
+            yield from _of(job, job.fail(error))
+        self._close()
+
+    def _renew(self) -> Iterator[tuple[Job, Event]]:
+        """Makes room for the jobs that did not fit into the engine: the next one is large enough for them."""
+        self._close()
+        waiting, self._deferred = self._deferred, []
+        cells, sections = self._demand.document_cells, self._demand.parallel_sections
+        for job in waiting:
+            try:
+                cells, sections = max(cells, job.cells), max(sections, job.parallel_sections)
+            except LongWriterError as error:
+                yield from _of(job, job.fail(error))
+            else:
+                self._ready.append(job)
+        if self._ready and self._tokens == _tokens(self._ready[0]) and cells <= self._demand.document_cells:
+            job = self._ready.popleft()
+            error = ModelError(
+                f"the document needs {job.cells:,} tokens of context, but only "
+                f"{self.size.cells_per_sequence:,} could be had",
+                hint="close other programs, ask for fewer words, or use --kv-type q8_0",
+            )
+            yield from _of(job, job.fail(error))
+        self._demand = replace(self._demand, document_cells=cells, parallel_sections=sections)
+        self._size = None
+
+    def _make(self, job: Job) -> ModelEngine:
+        """An engine for the jobs that have the same special tokens as ``job``."""
+        stop, suppressed = tokens = _tokens(job)
+        engine = self._model.engine(self.size, stop=stop, suppressed=suppressed)
+        self._engine, self._tokens = engine, tokens
+        return engine
+
+    def _close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+            load = self._engine.core.load()
+            self._used += load.sequence_seconds
+            self._available += load.step_seconds * self.size.sequences
+            self._engine = None
+
+
+def _tokens(job: Job) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Tokens that end a section, and those that are never sampled."""
+    return job.preparation.stop_tokens, job.preparation.suppressed_tokens
+
+
+def _of(job: Job, events: Iterator[Event]) -> Iterator[tuple[Job, Event]]:
+    return ((job, event) for event in events)
