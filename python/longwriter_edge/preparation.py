@@ -14,10 +14,13 @@ from typing import Protocol
 
 from longwriter_edge import _core, planner, profiles
 from longwriter_edge.drafting import WrittenSection
+from longwriter_edge.engine_settings import EngineSettings
+from longwriter_edge.engine_size import Capacity, Demand, EngineSize, choose
 from longwriter_edge.errors import DoesNotFitError, InputError
 from longwriter_edge.events import Notice, SectionPlan
 from longwriter_edge.fit import CONTEXT_STEP, Fit
 from longwriter_edge.instruction import Language, language, words_asked
+from longwriter_edge.model_engine import ModelEngine
 from longwriter_edge.prompt_format import PromptFormat
 from longwriter_edge.prompts import PromptSet
 from longwriter_edge.request import Layout, WriteRequest
@@ -52,7 +55,6 @@ _BUILDERS = {
 }
 
 _WRITING_CHAIN = 0
-_PLAN_CHAIN = 1
 
 
 class ModelVocabulary(Vocabulary, Protocol):
@@ -98,16 +100,11 @@ class WritingModel(Protocol):
     def vocabulary(self) -> ModelVocabulary:
         """The tokens."""
 
-    def engine(
-        self,
-        *,
-        context_tokens: int,
-        chains: Sequence[SamplerChain],
-        stop: Sequence[int],
-        suppressed: Sequence[int],
-        sequences: int = 1,
-        unified: bool = True,
-    ) -> _core.Engine:
+    @property
+    def capacity(self) -> Capacity:
+        """What there is to hold a context."""
+
+    def engine(self, size: EngineSize, *, stop: Sequence[int], suppressed: Sequence[int]) -> ModelEngine:
         """An engine on a new context."""
 
 
@@ -139,13 +136,13 @@ class Preparation:
         """The request with every automatic choice made, so that a resumed run makes the same."""
         return replace(self.request, layout=self.layout, profile=self.format.name, sampling=self.sampling)
 
-    def plan_prompt(self) -> planner.PlanPrompt:
-        """What the planner needs."""
+    def plan_prompt(self, engine: ModelEngine) -> planner.PlanPrompt:
+        """What the planner needs on ``engine``."""
         return planner.PlanPrompt(
             tokens=self._plan_tokens(),
             most_tokens=self._plan_limit(),
             fewest=self._section_range()[0],
-            chain=_PLAN_CHAIN,
+            chain=self._plan_chain(engine),
             seed=self.request.seed,
             words=self.request.words,
         )
@@ -274,40 +271,41 @@ class Preparation:
             return whole
         return self._document(plan, self.transcript(plan), written, self.fit.largest_context)
 
-    def engine(self, context_tokens: int, sequences: int = 1, *, unified: bool = True) -> _core.Engine:
+    def engine(
+        self, context_tokens: int, sequences: int = 1, settings: EngineSettings | None = None
+    ) -> ModelEngine:
         """An engine for ``sequences`` sections of ``context_tokens`` tokens at the same time.
 
-        With ``unified`` they share all cells, and sections in parallel their prefix.
-
-        It has two chains: the writing one, and the plan's, which follows its grammar. Where the library has
-        no grammars, plans are made without and read tolerantly.
+        Its first chain is the writing one.
         """
-        writing = SamplerChain(self.sampling)
+        demand = Demand(
+            documents=1,
+            parallel_sections=sequences,
+            document_cells=context_tokens,
+            total_cells=None,
+            shares_prefix=self.request.method == "parallel",
+        )
+        size = choose(settings or EngineSettings(), demand, self.model.capacity)
+        vocabulary = self.model.vocabulary
+        stop = sorted({*vocabulary.end_ids, *self.format.stop_ids})
+        suppressed = sorted(set(vocabulary.control_ids) - set(stop))
+        engine = self.model.engine(size, stop=stop, suppressed=suppressed)
+        engine.chain(SamplerChain(self.sampling))
+        return engine
+
+    def _plan_chain(self, engine: ModelEngine) -> int:
+        """The number of the plan's chain, which follows its grammar.
+
+        Where the library has no grammars, plans are made without and read tolerantly.
+        """
         # Each line of a plan has the same labels. DRY takes them for a repetition and the model, which the
         # grammar brings back each time, writes nonsense between them.
         planning = SamplerChain(replace(self.sampling, dry_multiplier=0.0))
         grammar = _core.plan_grammar(*self._section_range(), self.language)
         try:
-            return self._engine(
-                [writing, replace(planning, grammar=grammar)], context_tokens, sequences, unified
-            )
+            return engine.chain(replace(planning, grammar=grammar))
         except GrammarError:
-            return self._engine([writing, planning], context_tokens, sequences, unified)
-
-    def _engine(
-        self, chains: Sequence[SamplerChain], context_tokens: int, sequences: int, unified: bool
-    ) -> _core.Engine:
-        vocabulary = self.model.vocabulary
-        stop = sorted({*vocabulary.end_ids, *self.format.stop_ids})
-        suppressed = sorted(set(vocabulary.control_ids) - set(stop))
-        return self.model.engine(
-            context_tokens=context_tokens * sequences,
-            chains=chains,
-            stop=stop,
-            suppressed=suppressed,
-            sequences=sequences,
-            unified=unified,
-        )
+            return engine.chain(planning)
 
     def _section_range(self) -> tuple[int, int]:
         return planner.section_range(self.request.words, self.request.sections)

@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator, Sequence
 from longwriter_edge import _core, planner
 from longwriter_edge.drafting import Draft, WrittenSection
 from longwriter_edge.engine_events import Stop, StopRequested
+from longwriter_edge.engine_settings import EngineSettings
 from longwriter_edge.errors import InputError, LongWriterError, PlanError, RunNotFoundError, StoreError
 from longwriter_edge.events import (
     Event,
@@ -23,13 +24,16 @@ from longwriter_edge.events import (
     RunStarted,
     Usage,
 )
+from longwriter_edge.model_engine import ModelEngine
 from longwriter_edge.output import DocumentOutput, SectionOrder
 from longwriter_edge.preparation import Preparation, WritingModel, prepare
 from longwriter_edge.request import WriteRequest
 from longwriter_edge.store import RunRecord, Store
 
 
-def make_plan(model: WritingModel, request: WriteRequest, stop: Stop) -> Generator[Event, None, _core.Plan]:
+def make_plan(
+    model: WritingModel, request: WriteRequest, stop: Stop, settings: EngineSettings | None = None
+) -> Generator[Event, None, _core.Plan]:
     """Makes a plan and returns it; nothing is stored.
 
     Raises:
@@ -39,9 +43,9 @@ def make_plan(model: WritingModel, request: WriteRequest, stop: Stop) -> Generat
     """
     preparation = prepare(model, request)
     yield from preparation.notices()
-    engine = preparation.engine(preparation.estimated_context())
+    engine = preparation.engine(preparation.estimated_context(), settings=settings)
     try:
-        plan, _ = yield from planner.generate(engine, preparation.plan_prompt(), stop)
+        plan, _ = yield from planner.generate(engine.core, preparation.plan_prompt(engine), stop)
     finally:
         engine.close()
     yield _plan_ready(preparation, plan)
@@ -57,10 +61,12 @@ class Writer:
     Args:
         model: An open model (:class:`longwriter_edge.model.Model`).
         store: Where runs are kept.
+        settings: How the engine is set up; automatic where they are silent.
     """
 
-    def __init__(self, model: WritingModel, store: Store) -> None:
+    def __init__(self, model: WritingModel, store: Store, *, settings: EngineSettings | None = None) -> None:
         self._model = model
+        self._settings = settings or EngineSettings()
         self._store = store
         self._stop = Stop()
 
@@ -167,12 +173,14 @@ class Writer:
 
     def _stages(self, job: _Job) -> Iterator[Event]:
         preparation = job.preparation
-        engine = job.engine()
+        engine = job.engine(self._settings)
         try:
             yield self._run_started(job)
             yield from preparation.notices()
             if job.plan is None:
-                plan, usages = yield from planner.generate(engine, preparation.plan_prompt(), self._stop)
+                plan, usages = yield from planner.generate(
+                    engine.core, preparation.plan_prompt(engine), self._stop
+                )
                 job.usages.extend(usages)
                 self._store.save_plan(job.run, plan.title, preparation.section_plans(plan))
                 job.plan = plan
@@ -180,7 +188,7 @@ class Writer:
                 if needed > job.context or preparation.sequences(plan, needed) > 1:
                     engine.close()
                     grows, job.context = needed > job.context, max(needed, job.context)
-                    engine = job.engine()
+                    engine = job.engine(self._settings)
                     if grows:
                         yield Notice("info", f"the plan needs a context of {needed:,} tokens")
             elif not job.resumed:
@@ -188,7 +196,7 @@ class Writer:
             yield _plan_ready(preparation, job.plan)
             yield from planner.repeat_notices(job.plan)
             yield from preparation.window_notices(job.plan)
-            yield from self._sections(job, job.plan, engine)
+            yield from self._sections(job, job.plan, engine.core)
         finally:
             engine.close()
 
@@ -250,10 +258,10 @@ class _Job:
         self.draft: Draft | None = None
         self.usages: list[_core.Usage] = []
 
-    def engine(self) -> _core.Engine:
+    def engine(self, settings: EngineSettings) -> ModelEngine:
         """An engine for the plan that is to be made, or for the sections."""
         sequences = 1 if self.plan is None else self.preparation.sequences(self.plan, self.context)
-        return self.preparation.engine(self.context, sequences)
+        return self.preparation.engine(self.context, sequences, settings)
 
     def ended(self, outcome: Outcome, error: str | None, location: str | None, seconds: float) -> RunEnded:
         draft = self.draft
