@@ -26,6 +26,7 @@ from typing import Any, TypeAlias
 
 from longwriter_edge import _core
 from longwriter_edge.device import physical_cores
+from longwriter_edge.engine_settings import EngineSettings
 from longwriter_edge.model import Model
 from longwriter_edge.models import find
 from longwriter_edge.preparation import Preparation, prepare
@@ -198,7 +199,10 @@ def ours(path: Path, workload: Workload, side: str) -> Figures:
         documents = [fixed_length_document(preparation, workload) for preparation in preparations]
         cells = max(document.reserve for document in documents)
         sections = workload.sections if side == "parallel" else 1
-        engine = preparations[0].engine(cells, workload.documents * sections, unified=side == "parallel")
+        sequences = workload.documents * sections
+        settings = EngineSettings(sequences=sequences, kv_layout="unified" if side == "parallel" else "split")
+        held = preparations[0].engine(cells, sequences, settings)
+        engine = held.core
         started = time.perf_counter()
         for document in documents:
             engine.add(document)
@@ -209,7 +213,7 @@ def ours(path: Path, workload: Workload, side: str) -> Figures:
                     assert event.fault is None, event.message
                     usages.append(event.usage)
         seconds = time.perf_counter() - started
-        engine.close()
+        held.close()
 
     def total(name: str) -> float:
         return sum(getattr(usage, name) for usage in usages)

@@ -16,6 +16,10 @@ MAX_THREADS = 512
 #: llama.cpp holds the number of layers as a 32-bit integer; no model has nearly as many.
 MAX_GPU_LAYERS = 10_000
 
+# What is left free beside weights and KV cache, or a tenth if that is more: llama.cpp's compute buffers take
+# some hundred megabytes at 512 tokens a batch, and the system needs to breathe.
+_LEAST_MARGIN = 512 * 1024**2
+
 # ggml_backend_dev_type in ggml-backend.h: a GPU with its own memory, and one that shares the host's.
 _GPU_TYPES = (1, 2)
 # The part of a device's name before its number, for what people call the backend.
@@ -133,18 +137,73 @@ def gpus(api: Any) -> tuple[Gpu, ...]:
         return (Gpu("GPU", ""),)
 
 
-def _listed_gpus(library: Any) -> tuple[Gpu, ...]:
+def memory_for_cache(api: Any, chosen: Placement, layers: int | None, model_bytes: int) -> int | None:
+    """Bytes that a KV cache can take beside weights that are not read yet, ``None`` if unknown.
+
+    A layer's cache lies where the layer runs, so the part that is filled first sets the bound. On Apple the
+    GPU's memory is what Metal lets a process use, about two thirds of it all.
+
+    Args:
+        api: The ctypes declarations (:func:`longwriter_edge.library.load`).
+        chosen: Where the model runs.
+        layers: Layers of the model with the output layer, ``None`` if unknown.
+        model_bytes: Bytes of the weights.
+    """
+    import psutil
+
+    share = 1.0
+    if chosen.gpu_layers is not None:
+        share = min(1.0, chosen.gpu_layers / layers) if layers else float(chosen.gpu_layers > 0)
+    parts = []
+    if share > 0:
+        parts.append((share, gpu_memory(api)))
+    if share < 1:
+        parts.append((1 - share, psutil.virtual_memory().available))
+    bounds = []
+    for part, free in parts:
+        if free is None:
+            return None
+        margin = max(_LEAST_MARGIN, free // 10)
+        bounds.append(max(0, int((free - margin - model_bytes * part) / part)))
+    return min(bounds)
+
+
+def gpu_memory(api: Any) -> int | None:
+    """Free bytes on all GPUs together, ``None`` if the library does not tell."""
+    try:
+        memory = _function(
+            api._lib,
+            "ggml_backend_dev_memory",
+            None,
+            ctypes.c_void_p,
+            ctypes.POINTER(ctypes.c_size_t),
+            ctypes.POINTER(ctypes.c_size_t),
+        )
+        handles = _gpu_handles(api._lib)
+    except AttributeError:
+        return None
+    free, total, sum_of_free = ctypes.c_size_t(), ctypes.c_size_t(), 0
+    for handle in handles:
+        memory(handle, ctypes.byref(free), ctypes.byref(total))
+        sum_of_free += free.value
+    # Some drivers answer 0 for what they do not know.
+    return sum_of_free or None
+
+
+def _gpu_handles(library: Any) -> list[int]:
     # Indexing gives function objects of our own, so llama_cpp's declarations stay as they are.
     count = _function(library, "ggml_backend_dev_count", ctypes.c_size_t)
     get = _function(library, "ggml_backend_dev_get", ctypes.c_void_p, ctypes.c_size_t)
     kind = _function(library, "ggml_backend_dev_type", ctypes.c_int, ctypes.c_void_p)
+    devices = [get(index) for index in range(count())]
+    return [handle for handle in devices if handle and kind(handle) in _GPU_TYPES]
+
+
+def _listed_gpus(library: Any) -> tuple[Gpu, ...]:
     name = _function(library, "ggml_backend_dev_name", ctypes.c_char_p, ctypes.c_void_p)
     description = _function(library, "ggml_backend_dev_description", ctypes.c_char_p, ctypes.c_void_p)
-    devices = [get(index) for index in range(count())]
     return tuple(
-        Gpu(_backend(_text(name(device))), _text(description(device)))
-        for device in devices
-        if device and kind(device) in _GPU_TYPES
+        Gpu(_backend(_text(name(handle))), _text(description(handle))) for handle in _gpu_handles(library)
     )
 
 

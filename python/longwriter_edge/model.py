@@ -11,28 +11,24 @@ import functools
 import math
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from longwriter_edge import device, gguf_header, library, metadata, native, samplers
+from longwriter_edge import device, gguf_header, library, metadata, native
+from longwriter_edge.engine_settings import MAX_SEQUENCES, MOST_BATCH
+from longwriter_edge.engine_size import Capacity, EngineSize, cache_bytes
 from longwriter_edge.errors import InputError, LibraryError, ModelError
 from longwriter_edge.fit import CONTEXT_STEP
+from longwriter_edge.model_engine import ModelEngine
 from longwriter_edge.models import check_file
 from longwriter_edge.vocabulary import NativeVocabulary
 
-if TYPE_CHECKING:
-    from longwriter_edge._core import Engine
-
-#: Most tokens in one call of llama_decode; llama.cpp's default for the physical batch, so that a
-#: call is one evaluation.
-BATCH_TOKENS = 512
 #: Most prompt tokens in an evaluation that also writes. Half a batch is read nearly as fast as a whole one
 #: and stalls the text half as long.
 PROMPT_CHUNK = 256
-#: LLAMA_MAX_SEQ in llama.cpp.
-MAX_SEQUENCES = 256
 
 
 class Model:
@@ -58,7 +54,7 @@ class Model:
         self._loaded = False
         # An engine keeps the native model, never this object: no cycle, and dropping a model whose
         # engine is in use frees nothing that is needed.
-        self._engines: list[tuple[Engine, Callable[[], object]]] = []
+        self._engines: list[ModelEngine] = []
         _OPEN.add(self)
 
     @classmethod
@@ -94,6 +90,7 @@ class Model:
         self._native()
         if self._loaded:
             return
+        _ = self._memory_beside_weights
         parameters = self._api.llama_model_default_params()
         layers = self.placement.gpu_layers
         # A negative number means all of them (llama_model_params in llama.h).
@@ -164,79 +161,82 @@ class Model:
         except OSError as error:
             raise ModelError(f"the model {self.path} cannot be read: {error.strerror or error}") from error
 
-    def engine(
-        self,
-        *,
-        context_tokens: int,
-        chains: Sequence[samplers.SamplerChain],
-        stop: Sequence[int],
-        suppressed: Sequence[int],
-        sequences: int = 1,
-        unified: bool = True,
-        batch_tokens: int = BATCH_TOKENS,
-    ) -> Engine:
+    @property
+    def capacity(self) -> Capacity:
+        """What there is to hold a context."""
+        return Capacity(
+            trained_context=self.trained_context,
+            kv_bytes_per_token=self.kv_bytes_per_token,
+            model_bytes=self.size,
+            memory_bytes=self._memory_beside_weights,
+            on_gpu=self.placement.gpu_layers != 0,
+            threads=self.placement.threads,
+        )
+
+    @functools.cached_property
+    def _memory_beside_weights(self) -> int | None:
+        # Measured once, before the weights are read. Afterwards Linux still counts the mapped file as memory
+        # that it can give away, and macOS does not; to give it away would read the weights anew for each
+        # token.
+        return device.memory_for_cache(self._api, self.placement, self.layers, self.size)
+
+    def engine(self, size: EngineSize, *, stop: Sequence[int], suppressed: Sequence[int]) -> ModelEngine:
         """An engine on a new context; loads the weights first if that has not been done.
 
         Closing the engine, or the model, frees the context. The weights stay until both are gone.
 
         Args:
-            context_tokens: KV cells wanted, no more for each sequence than the model was trained on;
-                llama.cpp rounds them up to a multiple of 256.
-            chains: What documents can sample with, by number.
+            size: How large the context is made (:func:`longwriter_edge.engine_size.choose`), with no more
+                cells for each sequence than the model was trained on. llama.cpp rounds the cells of each
+                part up to a multiple of 256.
             stop: Tokens that end a section.
             suppressed: Tokens that are never sampled.
-            sequences: Sequences told apart, 1 to 256; as many rows of logits are kept.
-            unified: Whether the sequences share all cells, so that one can be long and others short, and
-                sections in parallel can hold a prefix in common. Else each has an equal part, and its tokens
-                attend to that alone, which is faster.
-            batch_tokens: Most tokens in one evaluation.
 
         Raises:
             InputError: a number is out of range.
-            ModelError: there is not enough memory; :class:`~longwriter_edge.samplers.GrammarError`
-                if a chain's grammar was refused.
+            ModelError: there is not enough memory.
             LibraryError: the library is not as expected.
         """
         from longwriter_edge import _core
 
-        _check_range("the number of sequences", sequences, MAX_SEQUENCES)
-        _check_range("the context", context_tokens, _padded(self.trained_context) * sequences)
-        _check_range("the batch", batch_tokens, _padded(self.trained_context))
+        _check_range("the number of sequences", size.sequences, MAX_SEQUENCES)
+        _check_range("the context", size.cells, _padded(self.trained_context) * size.sequences)
+        _check_range("the batch", size.batch_tokens, MOST_BATCH)
+        _check_range("the micro-batch", size.micro_batch_tokens, size.batch_tokens)
         self.load_weights()
         api = self._api
-        context = self._create_context(context_tokens, sequences, unified, batch_tokens)
+        context = self._create_context(size)
         try:
-            engine = _core.Engine.llama(
+            core = _core.Engine.llama(
                 functions=library.functions(api),
                 layouts=library.layouts(api),
                 context=context.address,
                 vocabulary=self.vocabulary.address,
                 batch_tokens=api.llama_n_batch(context.address),
-                prompt_chunk=min(PROMPT_CHUNK, batch_tokens),
-                sequences=sequences,
+                prompt_chunk=min(PROMPT_CHUNK, api.llama_n_batch(context.address)),
+                sequences=size.sequences,
                 cells=api.llama_n_ctx(context.address),
                 cells_per_sequence=min(api.llama_n_ctx_seq(context.address), _padded(self.trained_context)),
-                shared_cells=unified,
+                shared_cells=size.unified,
                 stop=list(stop),
                 suppressed=list(suppressed),
                 owner=context,
             )
-            for spec in chains:
-                engine.add_chain(*context.add_chain(spec, self.vocabulary))
         except _core.LibraryMismatch as error:
             context.free()
             raise LibraryError(str(error), hint=library.INSTALL_HINT) from error
         except BaseException:
             context.free()
             raise
-        self._engines.append((engine, context.free))
+        vocabulary = self.vocabulary
+        engine = ModelEngine(core, lambda spec: context.add_chain(spec, vocabulary), context.free)
+        self._engines.append(engine)
         return engine
 
     def close(self) -> None:
         """Closes the engines and frees the model. Idempotent."""
-        for engine, free_context in self._engines:
+        for engine in self._engines:
             engine.close()
-            free_context()
         self._engines.clear()
         self.vocabulary.bind(None)
         self._handle = None
@@ -257,37 +257,35 @@ class Model:
             raise ModelError(f"the model {self.path} has been closed")
         return self._handle
 
-    def _create_context(
-        self, context_tokens: int, sequences: int, unified: bool, batch_tokens: int
-    ) -> native.Context:
+    def _create_context(self, size: EngineSize) -> native.Context:
         # llama.cpp divides the cells of a split cache, and pads each part.
-        parts = 1 if unified else sequences
-        cells = _padded(math.ceil(context_tokens / parts)) * parts
-        context = native.create_context(
-            self._api,
-            self._native(),
-            cells=cells,
-            sequences=sequences,
-            unified=unified,
-            batch_tokens=batch_tokens,
-            threads=self.placement.threads,
-        )
+        parts = 1 if size.unified else size.sequences
+        size = replace(size, cells=_padded(math.ceil(size.cells / parts)) * parts)
+        context = native.create_context(self._api, self._native(), size, threads=self.placement.threads)
         if context is None:
+            smaller = {"f16": "q8_0", "q8_0": "q4_0"}.get(size.kv_type)
+            hint = "close other programs, ask for fewer words"
+            hint += ", use fewer --sequences" if size.sequences > 1 else ""
+            hint += f", use --kv-type {smaller}" if smaller else ""
             raise ModelError(
-                f"no context of {cells:,} tokens can be created for {self.name}"
-                f"{self._memory(cells)}{native.reasons()}",
-                hint="close other programs, ask for fewer words, give fewer layers to the GPU, or use a "
-                "smaller quantization",
+                f"no context of {size.cells:,} tokens can be created for {self.name}"
+                f"{self._memory(size)}{native.reasons()}",
+                hint=f"{hint}, give fewer layers to the GPU, or use a smaller quantization",
             )
         return context
 
-    def _memory(self, context_tokens: int) -> str:
+    def _memory(self, size: EngineSize) -> str:
         """What the KV cache and the weights take, for a message."""
         each = self.kv_bytes_per_token
         if each is None:
             return ""
-        cache = each * context_tokens / 1e9
-        return f"; its KV cache takes {cache:,.1f} GB, beside {self.size / 1e9:,.1f} GB of weights"
+        cache = cache_bytes(each, size.kv_type, size.cells) / 1e9
+        free = self._memory_beside_weights
+        known = "" if free is None else f", for which {free / 1e9:,.1f} GB were free"
+        return (
+            f"; its KV cache takes {cache:,.1f} GB in {size.kv_type}{known}, "
+            f"beside {self.size / 1e9:,.1f} GB of weights"
+        )
 
     def _array(self, key: str) -> tuple[int, ...]:
         try:

@@ -11,8 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from longwriter_edge import library, metadata, samplers
+from longwriter_edge.engine_size import EngineSize
 from longwriter_edge.errors import ModelError
 from longwriter_edge.vocabulary import NativeVocabulary
+
+_FLASH_ATTENTION = {
+    "auto": "LLAMA_FLASH_ATTN_TYPE_AUTO",
+    "on": "LLAMA_FLASH_ATTN_TYPE_ENABLED",
+    "off": "LLAMA_FLASH_ATTN_TYPE_DISABLED",
+}
 
 
 class Handle:
@@ -75,38 +82,29 @@ def load_model(api: Any, path: Path, parameters: Any) -> Handle:
     raise ModelError(f"llama.cpp cannot load {path}{own_reasons}", hint=hint)
 
 
-def create_context(
-    api: Any,
-    handle: Handle,
-    *,
-    cells: int,
-    sequences: int,
-    unified: bool,
-    batch_tokens: int,
-    threads: int,
-) -> Context | None:
+def create_context(api: Any, handle: Handle, size: EngineSize, *, threads: int) -> Context | None:
     """A context, or ``None`` if llama.cpp cannot make one (:func:`reasons` tells why).
 
     Args:
         api: The ctypes declarations (:func:`longwriter_edge.library.load`).
         handle: The model, with its weights.
-        cells: Cells of the KV cache in all.
-        sequences: Sequences told apart, and rows of logits that one evaluation may give.
-        unified: Whether all sequences share the cells; else each has an equal part of its own.
-        batch_tokens: Most tokens in one evaluation.
+        size: How large; one evaluation may give as many rows of logits as there are sequences.
         threads: CPU threads.
     """
     parameters = api.llama_context_default_params()
-    parameters.n_ctx = cells
-    parameters.n_batch = parameters.n_ubatch = batch_tokens
-    parameters.n_seq_max = sequences
+    parameters.n_ctx = size.cells
+    parameters.n_batch = size.batch_tokens
+    parameters.n_ubatch = size.micro_batch_tokens
+    parameters.n_seq_max = size.sequences
     if hasattr(parameters, "n_outputs_max"):
         # By default a row of logits for every token of a batch is reserved: 310 MB for GLM-4.
-        parameters.n_outputs_max = sequences
+        parameters.n_outputs_max = size.sequences
     parameters.n_threads = parameters.n_threads_batch = threads
-    parameters.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_AUTO
+    # K and V have one type, which Metal needs.
+    parameters.type_k = parameters.type_v = getattr(api, f"GGML_TYPE_{size.kv_type.upper()}")
+    parameters.flash_attn_type = getattr(api, _FLASH_ATTENTION[size.flash_attention])
     parameters.offload_kqv = True
-    parameters.kv_unified = unified
+    parameters.kv_unified = size.unified
     parameters.no_perf = True
     library.recent_errors()
     address: int | None = api.llama_init_from_model(handle.address, parameters)

@@ -6,15 +6,18 @@ control strings, ``<end>``, ``<user>`` and ``<assistant>``, and it answers as it
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 from longwriter_edge import _core
-from longwriter_edge.samplers import SamplerChain
+from longwriter_edge.engine_size import Capacity, EngineSize
+from longwriter_edge.model_engine import ModelEngine
 
 _CONTROL = {"<end>": 256, "<user>": 257, "<assistant>": 258}
+_BATCH_TOKENS = 64
 _CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "<{{ message['role'] }}>{{ message['content'] }}{% if message['role'] == 'assistant' %}<end>{% endif %}"
@@ -86,32 +89,35 @@ class FakeModel:
         self._answers = list(answers)
         self._faults = list(faults)
         self._step_seconds = step_seconds
-        self._engines: list[_core.Engine] = []
+        self._engines: list[ModelEngine] = []
 
-    def engine(
-        self,
-        *,
-        context_tokens: int,
-        chains: Sequence[SamplerChain],
-        stop: Sequence[int],
-        suppressed: Sequence[int],
-        sequences: int = 1,
-        unified: bool = True,
-        batch_tokens: int = 64,
-    ) -> _core.Engine:
+    @property
+    def capacity(self) -> Capacity:
+        """A small machine whose memory is unknown, so that it sets no bound."""
+        return Capacity(
+            trained_context=self.trained_context,
+            kv_bytes_per_token=None,
+            model_bytes=0,
+            memory_bytes=None,
+            on_gpu=False,
+            threads=1,
+        )
+
+    def engine(self, size: EngineSize, *, stop: Sequence[int], suppressed: Sequence[int]) -> ModelEngine:
         """An engine on the fake backend; it stops at ``<end>`` and follows no grammar."""
-        engine = _core.Engine.fake(
+        core = _core.Engine.fake(
             answers=self._answers,
             faults=self._faults,
-            batch_tokens=batch_tokens,
-            sequences=sequences,
-            cells=context_tokens,
-            cells_per_sequence=context_tokens if unified else context_tokens // sequences,
-            shared_cells=unified,
+            # A prompt takes several evaluations, as on a real model.
+            batch_tokens=min(size.batch_tokens, max(_BATCH_TOKENS, size.sequences)),
+            sequences=size.sequences,
+            cells=size.cells,
+            cells_per_sequence=size.cells_per_sequence,
+            shared_cells=size.unified,
             step_seconds=self._step_seconds,
         )
-        for number in range(len(chains)):
-            engine.add_chain(number + 1, 0)
+        numbers = itertools.count(1)
+        engine = ModelEngine(core, lambda spec: (next(numbers), 0))
         self._engines.append(engine)
         return engine
 

@@ -12,8 +12,10 @@ import pytest
 
 import gguf_files
 from longwriter_edge import library, models, native, samplers
+from longwriter_edge.engine_size import EngineSize
 from longwriter_edge.errors import InputError, LibraryError, ModelError
 from longwriter_edge.model import Model
+from longwriter_edge.model_engine import ModelEngine
 from longwriter_edge.samplers import GrammarError, SamplerChain
 from longwriter_edge.settings import SamplingSettings
 
@@ -219,45 +221,41 @@ def test_an_engine_is_made_and_closing_the_model_closes_it(demo: Path) -> None:
 
     model = Model.open(demo, threads=1)
     vocabulary = model.vocabulary
-    engine = model.engine(
-        context_tokens=700,
-        chains=[SamplerChain(PLAIN), SamplerChain(EVERYTHING, 'root ::= "yes" | "no"')],
-        stop=vocabulary.end_ids,
-        suppressed=vocabulary.control_ids,
-    )
+    engine = model.engine(EngineSize(cells=700), stop=vocabulary.end_ids, suppressed=vocabulary.control_ids)
+    assert engine.chain(SamplerChain(PLAIN)) == 0
+    assert engine.chain(SamplerChain(EVERYTHING, 'root ::= "yes" | "no"')) == 1
     prompt = vocabulary.tokenize("The harbour was", special=False)
     step = _core.Step(open=prompt, title="", floor_words=0, max_tokens=8)
-    engine.add(
+    engine.core.add(
         _core.Document(prefix=prompt, steps=[step], layout="turns", echoes=[], chain=0, seed=1, stream=0)
     )
     model.close()
     model.close()
     with pytest.raises(_core.EngineClosed):
-        engine.add(
+        engine.core.add(
             _core.Document(prefix=prompt, steps=[step], layout="turns", echoes=[], chain=0, seed=1, stream=0)
         )
     with pytest.raises(ModelError, match="closed"):
-        model.engine(context_tokens=512, chains=[], stop=[], suppressed=[])
+        model.engine(EngineSize(cells=512), stop=[], suppressed=[])
 
 
 def test_an_engine_keeps_what_it_needs_of_a_model_that_was_dropped(demo: Path) -> None:
     from longwriter_edge import _core
 
-    def make() -> tuple[_core.Engine, list[int]]:
+    def make() -> tuple[ModelEngine, list[int]]:
         model = Model.open(demo, threads=1)
-        engine = model.engine(
-            context_tokens=512, chains=[SamplerChain(PLAIN)], stop=model.vocabulary.end_ids, suppressed=()
-        )
+        engine = model.engine(EngineSize(cells=512), stop=model.vocabulary.end_ids, suppressed=())
+        engine.chain(SamplerChain(PLAIN))
         return engine, model.vocabulary.tokenize("The harbour was", special=False)
 
     engine, prompt = make()
     gc.collect()
     step = _core.Step(open=prompt, title="", floor_words=0, max_tokens=8)
-    engine.add(
+    engine.core.add(
         _core.Document(prefix=prompt, steps=[step], layout="turns", echoes=[], chain=0, seed=1, stream=0)
     )
     for _ in range(600):
-        if any(isinstance(event, _core.Event.DocumentEnded) for event in engine.events(0.1)):
+        if any(isinstance(event, _core.Event.DocumentEnded) for event in engine.core.events(0.1)):
             break
     else:
         pytest.fail("the document did not end")
@@ -267,25 +265,30 @@ def test_an_engine_keeps_what_it_needs_of_a_model_that_was_dropped(demo: Path) -
 @pytest.mark.parametrize("context_tokens", [0, -1, 8193])
 def test_a_context_that_the_model_cannot_have_is_refused(model: Model, context_tokens: int) -> None:
     with pytest.raises(InputError, match="context"):
-        model.engine(context_tokens=context_tokens, chains=[], stop=[], suppressed=[])
+        model.engine(EngineSize(cells=context_tokens), stop=[], suppressed=[])
 
 
 def test_a_context_without_memory_says_what_it_needs(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "create_context", lambda *_, **__: None)
     with pytest.raises(ModelError, match=r"8,192 tokens .* KV cache takes 0\.2 GB") as caught:
-        model.engine(context_tokens=8192, chains=[], stop=[], suppressed=[])
+        model.engine(EngineSize(cells=8192), stop=[], suppressed=[])
     assert "smaller quantization" in (caught.value.hint or "")
+    assert "--kv-type q8_0" in (caught.value.hint or "")
 
 
 def test_a_context_is_read_back_and_freed(model: Model) -> None:
     api = library.load()
     model.load_weights()
     context = native.create_context(
-        api, model._native(), cells=512, sequences=2, unified=True, batch_tokens=128, threads=1
+        api,
+        model._native(),
+        EngineSize(cells=512, sequences=2, batch_tokens=128, micro_batch_tokens=64, kv_type="q8_0"),
+        threads=1,
     )
     assert context is not None
     assert api.llama_n_ctx(context.address) == 512
     assert api.llama_n_batch(context.address) == 128
+    assert api.llama_n_ubatch(context.address) == 64
     assert api.llama_n_seq_max(context.address) == 2
     free = context.free
     del context

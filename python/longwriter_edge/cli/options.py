@@ -14,6 +14,7 @@ import click
 from longwriter_edge.errors import InputError
 
 if TYPE_CHECKING:
+    from longwriter_edge.engine_settings import EngineSettings, FlashAttention, KvLayout, KvType
     from longwriter_edge.model import Model
     from longwriter_edge.request import WriteRequest
     from longwriter_edge.settings import SamplingSettings
@@ -80,6 +81,41 @@ def model_options() -> Callable[[Command], Command]:
     )
 
 
+def engine_options() -> Callable[[Command], Command]:
+    """How the engine is set up."""
+    return _all(
+        click.option(
+            "--sequences",
+            type=int,
+            help="Sections or documents written at the same time. Default: what is waiting and fits.",
+        ),
+        click.option(
+            "--kv-layout",
+            type=click.Choice(["unified", "split"]),
+            help="Whether sequences share the KV cache. Default: split unless sections share a prefix.",
+        ),
+        click.option(
+            "--kv-type",
+            type=click.Choice(["f16", "q8_0", "q4_0"]),
+            help="Type of the KV cache; the smaller ones save memory. Default: f16.",
+        ),
+        click.option("--batch", "batch_tokens", type=int, help="Most tokens in one call. Default: 512."),
+        click.option(
+            "--micro-batch",
+            "micro_batch_tokens",
+            type=int,
+            help="Most tokens in one evaluation. Default: a whole batch.",
+        ),
+        click.option(
+            "--flash-attention",
+            type=click.Choice(["auto", "on", "off"]),
+            default="auto",
+            show_default=True,
+            help="llama.cpp's flash attention; a q8_0 or q4_0 KV cache needs it.",
+        ),
+    )
+
+
 def format_options() -> Callable[[Command], Command]:
     """The prompt format and the samplers."""
     sampling = [
@@ -99,6 +135,7 @@ def display_options() -> Callable[[Command], Command]:
             "--json", "as_json", is_flag=True, help="One event a line on stdout, nothing else there."
         ),
         click.option("-q", "--quiet", is_flag=True, help="Show warnings and errors only."),
+        click.option("-v", "--verbose", is_flag=True, help="Also say why the engine is set up as it is."),
     )
 
 
@@ -130,6 +167,39 @@ class RequestOptions(TypedDict):
     dry_multiplier: float | None
     xtc_probability: float | None
     xtc_threshold: float | None
+
+
+class EngineOptions(TypedDict):
+    """The options of :func:`engine_options` as click passes them."""
+
+    sequences: int | None
+    kv_layout: KvLayout | None
+    kv_type: KvType | None
+    batch_tokens: int | None
+    micro_batch_tokens: int | None
+    flash_attention: FlashAttention
+
+
+class WritingOptions(RequestOptions, EngineOptions):
+    """The options of a command that makes a request and an engine for it."""
+
+
+def make_engine_settings(options: EngineOptions) -> EngineSettings:
+    """The settings that the options describe; other options are left alone.
+
+    Raises:
+        InputError: a value is out of range, or two do not go together.
+    """
+    from longwriter_edge.engine_settings import EngineSettings
+
+    return EngineSettings(
+        sequences=options["sequences"],
+        kv_layout=options["kv_layout"],
+        kv_type=options["kv_type"],
+        batch_tokens=options["batch_tokens"],
+        micro_batch_tokens=options["micro_batch_tokens"],
+        flash_attention=options["flash_attention"],
+    )
 
 
 def read_instruction(instruction: str | None, file: Path | None) -> str:

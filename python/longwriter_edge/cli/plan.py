@@ -10,10 +10,12 @@ import click
 
 from longwriter_edge.cli.exit_codes import ExitCode
 from longwriter_edge.cli.options import (
-    RequestOptions,
+    WritingOptions,
     display_options,
+    engine_options,
     format_options,
     instruction_options,
+    make_engine_settings,
     make_request,
     model_options,
     open_model,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 )
 @click.option("--force", is_flag=True, help="Replace the output file if it exists.")
 @model_options()
+@engine_options()
 @format_options()
 @display_options()
 def plan(
@@ -44,7 +47,8 @@ def plan(
     threads: int | None,
     as_json: bool,
     quiet: bool,
-    **options: Unpack[RequestOptions],
+    verbose: bool,
+    **options: Unpack[WritingOptions],
 ) -> int:
     """Make a plan to edit, then write it with "longwriter-edge write --plan FILE".
 
@@ -56,6 +60,8 @@ def plan(
     from longwriter_edge.cli.running import Display, make_plan
     from longwriter_edge.output.part_file import PartFile
 
+    display = Display(as_json=as_json, quiet=quiet, verbose=verbose)
+    settings = make_engine_settings(options)
     with ExitStack() as stack:
         # Opened first, so that a plan is not made for nothing.
         file = None
@@ -63,7 +69,7 @@ def plan(
             file = stack.enter_context(closing(PartFile(output, force=force, resumed=False)))
         model = stack.enter_context(open_model(model_path, gpu_layers, threads, quiet=quiet or as_json))
         request = make_request(model, options, instruction)
-        made = make_plan(model, request, Display(as_json=as_json, quiet=quiet))
+        made = make_plan(model, request, display, settings)
         if made is None:
             return ExitCode.INTERRUPTED
         if file is not None:

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from longwriter_edge.cli.options import display_options, model_options, open_model, store_option
+from longwriter_edge.cli.options import (
+    EngineOptions,
+    display_options,
+    engine_options,
+    make_engine_settings,
+    model_options,
+    open_model,
+    store_option,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @click.command()
@@ -19,6 +31,7 @@ from longwriter_edge.cli.options import display_options, model_options, open_mod
 )
 @click.option("--force", is_flag=True, help="Replace the output file if it exists.")
 @model_options()
+@engine_options()
 @store_option()
 @display_options()
 def resume(
@@ -31,6 +44,8 @@ def resume(
     store_path: Path | None,
     as_json: bool,
     quiet: bool,
+    verbose: bool,
+    **options: Unpack[EngineOptions],
 ) -> int:
     """Go on with RUN where it stopped, inside its section; without RUN, with the latest unfinished one."""
     from longwriter_edge.cli import running
@@ -38,7 +53,8 @@ def resume(
     from longwriter_edge.store import Store
     from longwriter_edge.writer import Writer
 
-    display = running.Display(as_json=as_json, quiet=quiet)
+    display = running.Display(as_json=as_json, quiet=quiet, verbose=verbose)
+    settings = make_engine_settings(options)
     with Store.open(store_path) as store:
         chosen = run or store.latest_unfinished()
         if chosen is None:
@@ -53,6 +69,6 @@ def resume(
                 where, force=force or bool(config.get("force")), resumed=True, as_json=as_json
             ) as document,
         ):
-            writer = Writer(model, store)
+            writer = Writer(model, store, settings=settings)
             events = writer.resume(record.run, output=document)
             return running.run(events, writer.stop, display, store, store_path)

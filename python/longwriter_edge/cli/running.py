@@ -20,6 +20,8 @@ import click
 from longwriter_edge import _core, writer
 from longwriter_edge.cli.exit_codes import ExitCode
 from longwriter_edge.engine_events import Stop, StopRequested
+from longwriter_edge.engine_settings import EngineSettings
+from longwriter_edge.errors import InputError
 from longwriter_edge.events import Event, RunEnded
 from longwriter_edge.output import DocumentOutput, render_markdown
 from longwriter_edge.preparation import WritingModel
@@ -33,10 +35,19 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Display:
-    """What the user wants to see."""
+    """What the user wants to see.
+
+    Raises:
+        InputError: ``quiet`` and ``verbose`` at the same time.
+    """
 
     as_json: bool
     quiet: bool
+    verbose: bool = False
+
+    def __post_init__(self) -> None:
+        if self.quiet and self.verbose:
+            raise InputError("--verbose does not go with --quiet", hint="leave one of them out")
 
     def renderer(self) -> Renderer:
         """The renderer for the process's own streams."""
@@ -91,25 +102,31 @@ def run(
     return ExitCode.DONE
 
 
-def make_plan(model: WritingModel, request: WriteRequest, display: Display) -> _core.Plan | None:
+def make_plan(
+    model: WritingModel, request: WriteRequest, display: Display, settings: EngineSettings
+) -> _core.Plan | None:
     """A plan from the model, shown while it is made; ``None`` if the user stopped it."""
     stop = Stop()
     with stopping_on_signals(stop.request), display.renderer() as renderer:
         try:
-            return _show(writer.make_plan(model, request, stop), renderer.handle)
+            return _show(writer.make_plan(model, request, stop, settings), renderer.handle)
         except StopRequested:
             return None
 
 
 def review_plan(
-    model: WritingModel, request: WriteRequest, plan: _core.Plan | None, display: Display
+    model: WritingModel,
+    request: WriteRequest,
+    plan: _core.Plan | None,
+    display: Display,
+    settings: EngineSettings,
 ) -> _core.Plan | None:
     """A plan as the user leaves it in $EDITOR; made by the model if there is none yet.
 
     It is asked for again while the file holds no usable plan. ``None`` if the user gave up.
     """
     if plan is None:
-        plan = make_plan(model, request, display)
+        plan = make_plan(model, request, display, settings)
         if plan is None:
             return None
     handle, name = tempfile.mkstemp(prefix="plan-", suffix=".md")

@@ -10,10 +10,12 @@ import click
 
 from longwriter_edge.cli.exit_codes import ExitCode
 from longwriter_edge.cli.options import (
-    RequestOptions,
+    WritingOptions,
     display_options,
+    engine_options,
     format_options,
     instruction_options,
+    make_engine_settings,
     make_request,
     model_options,
     open_model,
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
 )
 @click.option("--context", type=int, help="Most tokens of context to use. Default: what the document needs.")
 @model_options()
+@engine_options()
 @format_options()
 @store_option()
 @display_options()
@@ -86,7 +89,8 @@ def write(
     store_path: Path | None,
     as_json: bool,
     quiet: bool,
-    **options: Unpack[RequestOptions],
+    verbose: bool,
+    **options: Unpack[WritingOptions],
 ) -> int:
     """Write a long document: plan it, then write it section by section.
 
@@ -101,7 +105,8 @@ def write(
     from longwriter_edge.store import Store
     from longwriter_edge.writer import Writer
 
-    display = Display(as_json=as_json, quiet=quiet)
+    display = Display(as_json=as_json, quiet=quiet, verbose=verbose)
+    settings = make_engine_settings(options)
     with (
         open_model(model_path, gpu_layers, threads, quiet=quiet or as_json) as model,
         Store.open(store_path) as store,
@@ -113,10 +118,10 @@ def write(
             context_policy=cast("ContextPolicy", context_policy),
             context_tokens=context,
         )
-        writer = Writer(model, store)
+        writer = Writer(model, store, settings=settings)
         with open_output(output, force=force, resumed=False, as_json=as_json) as document:
             if review:
-                plan = review_plan(model, request, plan, display)
+                plan = review_plan(model, request, plan, display, settings)
                 if plan is None:
                     return ExitCode.INTERRUPTED
             events = writer.write(request, plan=plan, output=document)
