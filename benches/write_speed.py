@@ -26,7 +26,7 @@ from typing import Any, TypeAlias
 
 from longwriter_edge import _core
 from longwriter_edge.device import physical_cores
-from longwriter_edge.engine_settings import EngineSettings
+from longwriter_edge.engine_size import EngineSize
 from longwriter_edge.model import Model
 from longwriter_edge.models import find
 from longwriter_edge.preparation import Preparation, prepare
@@ -200,8 +200,10 @@ def ours(path: Path, workload: Workload, side: str) -> Figures:
         cells = max(document.reserve for document in documents)
         sections = workload.sections if side == "parallel" else 1
         sequences = workload.documents * sections
-        settings = EngineSettings(sequences=sequences, kv_layout="unified" if side == "parallel" else "split")
-        held = preparations[0].engine(cells, sequences, settings)
+        size = EngineSize(cells=cells * sequences, sequences=sequences, unified=side == "parallel")
+        first = preparations[0]
+        held = model.engine(size, stop=first.stop_tokens, suppressed=first.suppressed_tokens)
+        first.writing_chain(held)
         engine = held.core
         started = time.perf_counter()
         for document in documents:

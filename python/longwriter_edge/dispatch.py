@@ -1,5 +1,7 @@
-"""Runs many jobs on one engine: adds their documents, hands each job its events, renews the engine where
-a document has no room in it."""
+"""Runs many jobs on one engine: adds their documents, and hands each job its events.
+
+A document that has no room in the engine waits until a larger one is made.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import cast
 
 from longwriter_edge import _core
 from longwriter_edge.engine_events import CANCELLED, LAST_WORDS_SECONDS, PULL_SECONDS, Stop, engine_failed
@@ -26,8 +29,9 @@ QUEUE_FACTOR = 2
 class Dispatcher:
     """Writes the documents of many jobs on one engine at a time.
 
-    Jobs are taken as there is room for them, in order. A job whose document does not fit into the engine waits
-    until the others are done, or until such jobs could fill an engine of their own; then a new one is made.
+    Jobs are taken as there is room for them, in order. A job whose document does not fit into the engine
+    waits until the others are done, or until such jobs could fill an engine of their own; then a new one is
+    made.
 
     Args:
         model: What to write with.
@@ -160,34 +164,36 @@ class Dispatcher:
             if isinstance(event, _core.Event.EngineFailed):
                 yield from self._lose(engine_failed(event))
                 return
-            # The document of a job that has failed may have said more before it was cancelled.
-            job = self._running.get(event.document)
+            # All other events are about a document. That of a job that has failed may have said more before
+            # it was cancelled.
+            number = cast("_core.Event.Text", event).document
+            job = self._running.get(number)
             if job is not None:
-                yield from self._hand(job, event)
+                yield from self._hand(job, number, event)
         yield from self._save()
         if self._deadline is not None and time.monotonic() >= self._deadline:
             for number in list(self._running):
                 job = self._running.pop(number)
                 yield from _of(job, job.interrupt())
 
-    def _hand(self, job: Job, event: _core.Event) -> Iterator[tuple[Job, Event]]:
+    def _hand(self, job: Job, number: int, event: _core.Event) -> Iterator[tuple[Job, Event]]:
         """Gives a job its event and sees to what follows from it."""
-        ended = isinstance(event, _core.Event.DocumentEnded)
-        if ended:
-            del self._running[event.document]
+        if isinstance(event, _core.Event.DocumentEnded):
+            del self._running[number]
             if event.fault == CANCELLED:
                 yield from _of(job, job.cancelled(event))
                 return
-        yield from _of(job, job.take(event))
-        if ended and job.outcome is None:
-            if self._stop.requested:
+            yield from _of(job, job.take(event))
+            if job.outcome is None and self._stop.requested:
                 yield from _of(job, job.interrupt())
-            else:
+            elif job.outcome is None:
                 yield from self._start(job)
-        elif not ended and job.outcome is not None:
-            del self._running[event.document]
+            return
+        yield from _of(job, job.take(event))
+        if job.outcome is not None:
+            del self._running[number]
             assert self._engine is not None
-            self._engine.core.cancel(event.document)
+            self._engine.core.cancel(number)
 
     def _save(self) -> Iterator[tuple[Job, Event]]:
         try:
@@ -216,12 +222,12 @@ class Dispatcher:
                 self._ready.append(job)
         if self._ready and self._tokens == _tokens(self._ready[0]) and cells <= self._demand.document_cells:
             job = self._ready.popleft()
-            error = ModelError(
+            refusal = ModelError(
                 f"the document needs {job.cells:,} tokens of context, but only "
                 f"{self.size.cells_per_sequence:,} could be had",
                 hint="close other programs, ask for fewer words, or use --kv-type q8_0",
             )
-            yield from _of(job, job.fail(error))
+            yield from _of(job, job.fail(refusal))
         self._demand = replace(self._demand, document_cells=cells, parallel_sections=sections)
         self._size = None
 

@@ -41,6 +41,7 @@ class Keeper(Protocol):
     def finish(self, section: int, text: str, tokens: Sequence[int], kept: int, reason: SectionEnd) -> None:
         """Takes the end of a section, of whose tokens the first ``kept`` stay."""
 
+
 class Draft:
     """One document on its way through an engine.
 

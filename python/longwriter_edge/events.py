@@ -43,8 +43,8 @@ class RunStarted:
     """A run begins, or goes on if ``resumed``.
 
     ``device`` says what runs where ("CPU, 8 threads", "Metal, 33 of 33 layers").
-    ``context_tokens`` are the KV cells that it can use, ``layout`` that of the method ``agentwrite``, empty for
-    the others. ``sizing`` says how the engine was set up and why, a sentence for each choice.
+    ``context_tokens`` are the KV cells that it can use, ``layout`` that of the method ``agentwrite``, empty
+    for the others. ``sizing`` says how the engine was set up and why, a sentence for each choice.
     """
 
     run: str

@@ -160,7 +160,7 @@ class Job:
             profile=preparation.format.name,
             layout=preparation.layout or "",
             device=preparation.model.device,
-            context_tokens=size.cells_per_sequence,
+            context_tokens=min(size.cells_per_sequence, preparation.fit.trained_context),
             words=request.words,
             seed=request.seed,
             resumed=self._resumed,
@@ -217,8 +217,8 @@ class Job:
         yield self._ended(outcome, message)
 
     def _save(self, outcome: Outcome, message: str | None) -> None:
-        # If the store failed before, or fails now, the run is in the state of its last flush, from which it can
-        # be resumed; the error that led here is the one to report.
+        # If the store failed before, or fails now, the run is in the state of its last flush, from which it
+        # can be resumed; the error that led here is the one to report.
         with suppress(StoreError) if outcome != "complete" else ExitStack():
             self._store.flush()
             self._store.set_status(self.run, outcome, message)
@@ -240,8 +240,6 @@ class Job:
             usage=sum_usage(usages),
             wall_seconds=0.0 if self._started is None else time.monotonic() - self._started,
         )
-
-
 
 
 def plan_ready(preparation: Preparation, plan: _core.Plan) -> PlanReady:

@@ -58,8 +58,8 @@ def most_tokens(sections: int, tokens_per_word: float, language: Language) -> in
 class Planning:
     """Asks for a plan until one is usable and free of repeats, at most :data:`ATTEMPTS` times.
 
-    It is told what the engine says of :meth:`document` by :meth:`take`, and begins anew with another one until
-    it has :attr:`plan`.
+    It is told what the engine says of :meth:`document` by :meth:`take`, and begins anew with another one
+    until it has :attr:`plan`.
 
     Attributes:
         plan: The best plan, with targets that sum to the words wanted; ``None`` until it is settled.

@@ -152,9 +152,7 @@ class Preparation:
         request = self.request
         if request.method == "direct":
             if request.plan is not None:
-                raise InputError(
-                    "the method direct follows no plan", hint="leave out the plan or the method"
-                )
+                raise InputError("the method direct follows no plan", hint="leave out the plan or the method")
             return _core.Plan("", [_core.PlanSection("", request.instruction, request.words)])
         if request.plan is None:
             return None
@@ -282,9 +280,7 @@ class Preparation:
                 "written with the instruction, the plan and the end of the text only",
             )
 
-    def document(
-        self, plan: _core.Plan, written: Sequence[WrittenSection], chain: int
-    ) -> _core.Document:
+    def document(self, plan: _core.Plan, written: Sequence[WrittenSection], chain: int) -> _core.Document:
         """The document for the engine's sampler chain of this number, with what was written of it before."""
         whole = self._document(plan, self.transcript(plan), written, None, chain)
         if not self._windowed or whole.reserve <= self.fit.largest_context:

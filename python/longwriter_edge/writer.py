@@ -45,12 +45,12 @@ class Writer:
 
     Args:
         model: An open model, or the path of a GGUF file, which the writer opens and closes.
-        store: Where runs are kept; ``None`` for the user's own store, which the writer opens and closes.
+        store: Where runs are kept; ``None`` for the user's own store, which the writer opens when it needs
+            it, and closes.
         settings: How the engine is set up; automatic where they are silent.
 
     Raises:
         ModelError: the file cannot be used.
-        StoreError: the store cannot be opened.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Writer:
 
             model = self._owned.enter_context(Model.open(model))
         self._model: WritingModel = model
-        self._store = store if store is not None else self._owned.enter_context(Store.open())
+        self._given_store = store
         self._settings = settings or EngineSettings()
         self._stop = Stop()
         self._turn = threading.Lock()
@@ -83,6 +83,17 @@ class Writer:
     def close(self) -> None:
         """Closes what the writer has opened itself. Idempotent."""
         self._owned.close()
+
+    @property
+    def store(self) -> Store:
+        """Where runs are kept.
+
+        Raises:
+            StoreError: it cannot be opened.
+        """
+        if self._given_store is None:
+            self._given_store = self._owned.enter_context(Store.open())
+        return self._given_store
 
     def stop(self) -> None:
         """Asks what is being written to save and end; each run's last event says ``interrupted``."""
@@ -107,17 +118,15 @@ class Writer:
             document = None
             if output is not None:
                 document = stack.enter_context(DocumentOutput.to_file(Path(output)))
-            job = new_job(self._model, self._store, _request(request), output=document)
+            job = new_job(self._model, self.store, _request(request), output=document)
             for _, event in self._run([job], _demand_of(job)):
                 if isinstance(event, RunEnded):
                     ended = event
         if job.outcome != "complete":
             raise _error(job)
-        return WrittenDocument.of(self._store.load(job.run), ended)
+        return WrittenDocument.of(self.store.load(job.run), ended)
 
-    def stream(
-        self, request: WriteRequest | str, *, output: DocumentOutput | None = None
-    ) -> Iterator[Event]:
+    def stream(self, request: WriteRequest | str, *, output: DocumentOutput | None = None) -> Iterator[Event]:
         """Writes a document and yields what happens (:mod:`longwriter_edge.events`).
 
         All that can be refused is refused by the first step of the iterator. From :class:`RunStarted` on
@@ -128,7 +137,7 @@ class Writer:
             InputError: the request cannot be used; DoesNotFitError if the document has no room.
             ModelError, StoreError: the model or the store cannot be used.
         """
-        job = new_job(self._model, self._store, _request(request), output=output)
+        job = new_job(self._model, self.store, _request(request), output=output)
         for _, event in self._run([job], _demand_of(job)):
             yield event
 
@@ -141,11 +150,11 @@ class Writer:
             StoreError: the run was written with another model, or cannot be read.
         """
         with ExitStack() as held:
-            held.enter_context(self._store.lock(run))
-            record = self._store.load(run)
+            held.enter_context(self.store.lock(run))
+            record = self.store.load(run)
             if record.status == "complete":
                 raise RunNotFoundError(f"run {run} is complete", hint="nothing is left to write")
-            job = resumed_job(self._model, self._store, record, output=output, held=held.pop_all())
+            job = resumed_job(self._model, self.store, record, output=output, held=held.pop_all())
         for _, event in self._run([job], _demand_of(job)):
             yield event
 
@@ -171,7 +180,7 @@ class Writer:
 
         def jobs() -> Iterator[Job]:
             for number, request in wanted:
-                job = new_job(self._model, self._store, request)
+                job = new_job(self._model, self.store, request)
                 numbers[job.run] = number
                 yield job
 
@@ -188,7 +197,7 @@ class Writer:
             yield Written(
                 number,
                 asked.pop(number),
-                WrittenDocument.of(self._store.load(job.run), event) if whole else None,
+                WrittenDocument.of(self.store.load(job.run), event) if whole else None,
                 None if whole else _error(job),
             )
 
@@ -225,7 +234,7 @@ class Writer:
 
     def _run(self, jobs: Iterable[Job], needed: Demand) -> Iterator[tuple[Job, Event]]:
         with self._alone():
-            flush = self._store.flush_if_due
+            flush = self.store.flush_if_due
             yield from Dispatcher(self._model, self._settings, self._stop, flush, needed).run(jobs)
 
     @contextmanager
@@ -317,7 +326,7 @@ def resumed_job(
     )
 
 
-#: KV cells that a document needs in one sequence, and how many of its sections may be written at the same time.
+#: KV cells that a document needs in one sequence, and how many of its sections may be written at once.
 Need: TypeAlias = tuple[int, int]
 
 

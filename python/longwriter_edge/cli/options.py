@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -247,22 +246,13 @@ def make_request(model: Model, options: RequestOptions, instruction: str) -> Wri
     Raises:
         InputError: a number is out of range.
     """
-    from longwriter_edge.instruction import check_words, words_asked
-    from longwriter_edge.request import DEFAULT_WORDS, WriteRequest
+    from longwriter_edge.request import WriteRequest
 
-    words = options["words"]
-    if words is None:
-        words = words_asked(instruction) or DEFAULT_WORDS
-    check_words(words)
-    sections = options["sections"]
-    if sections is not None and not 1 <= sections <= 200:
-        raise InputError(f"--sections must be from 1 to 200, not {sections}")
-    seed = options["seed"]
-    return WriteRequest(
-        instruction=instruction,
-        words=words,
-        seed=secrets.randbits(32) if seed is None else seed,
-        sections=sections,
+    given = {name: value for name in ("words", "seed") if (value := options[name]) is not None}
+    return WriteRequest.of(
+        instruction,
+        **given,
+        sections=options["sections"],
         profile=options["profile"],
         sampling=_sampling(model, options),
         prompts=None if options["prompts"] is None else str(options["prompts"].absolute()),

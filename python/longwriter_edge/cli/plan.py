@@ -59,6 +59,7 @@ def plan(
 
     from longwriter_edge.cli.running import Display, make_plan
     from longwriter_edge.output.part_file import PartFile
+    from longwriter_edge.writer import Writer
 
     display = Display(as_json=as_json, quiet=quiet, verbose=verbose)
     settings = make_engine_settings(options)
@@ -69,7 +70,7 @@ def plan(
             file = stack.enter_context(closing(PartFile(output, force=force, resumed=False)))
         model = stack.enter_context(open_model(model_path, gpu_layers, threads, quiet=quiet or as_json))
         request = make_request(model, options, instruction)
-        made = make_plan(model, request, display, settings)
+        made = make_plan(Writer(model, settings=settings), request, display)
         if made is None:
             return ExitCode.INTERRUPTED
         if file is not None:

@@ -17,18 +17,17 @@ from typing import TypeVar
 
 import click
 
-from longwriter_edge import _core, writer
+from longwriter_edge import _core
 from longwriter_edge.cli.exit_codes import ExitCode
-from longwriter_edge.engine_events import Stop, StopRequested
-from longwriter_edge.engine_settings import EngineSettings
+from longwriter_edge.engine_events import StopRequested
 from longwriter_edge.errors import InputError
 from longwriter_edge.events import Event, RunEnded
 from longwriter_edge.output import DocumentOutput, render_markdown
-from longwriter_edge.preparation import WritingModel
 from longwriter_edge.render import Renderer, choose
 from longwriter_edge.render.sanitize import safe
 from longwriter_edge.request import WriteRequest
 from longwriter_edge.store import Store
+from longwriter_edge.writer import Writer
 
 Result = TypeVar("Result")
 
@@ -102,41 +101,32 @@ def run(
     return ExitCode.DONE
 
 
-def make_plan(
-    model: WritingModel, request: WriteRequest, display: Display, settings: EngineSettings
-) -> _core.Plan | None:
+def make_plan(writer: Writer, request: WriteRequest, display: Display) -> _core.Plan | None:
     """A plan from the model, shown while it is made; ``None`` if the user stopped it."""
-    stop = Stop()
-    with stopping_on_signals(stop.request), display.renderer() as renderer:
+    with stopping_on_signals(writer.stop), display.renderer() as renderer:
         try:
-            return _show(writer.make_plan(model, request, stop, settings), renderer.handle)
+            return _show(writer.make_plan(request), renderer.handle)
         except StopRequested:
             return None
 
 
-def review_plan(
-    model: WritingModel,
-    request: WriteRequest,
-    plan: _core.Plan | None,
-    display: Display,
-    settings: EngineSettings,
-) -> _core.Plan | None:
-    """A plan as the user leaves it in $EDITOR; made by the model if there is none yet.
+def review_plan(writer: Writer, request: WriteRequest, display: Display) -> str | None:
+    """The request's plan as the user leaves it in $EDITOR; made by the model if there is none yet.
 
     It is asked for again while the file holds no usable plan. ``None`` if the user gave up.
     """
+    plan = make_plan(writer, request, display) if request.plan is None else _core.Plan.parse(request.plan)
     if plan is None:
-        plan = make_plan(model, request, display, settings)
-        if plan is None:
-            return None
+        return None
     handle, name = tempfile.mkstemp(prefix="plan-", suffix=".md")
     os.close(handle)
     path = Path(name)
     path.write_text(plan.to_markdown(), encoding="utf-8")
     while True:
         click.edit(filename=name)
+        edited = path.read_text(encoding="utf-8")
         try:
-            edited = _core.Plan.parse(path.read_text(encoding="utf-8"))
+            _core.Plan.parse(edited)
         except ValueError as error:
             click.echo(f"The plan cannot be used: {error}", err=True)
             if not click.confirm("Edit it again?", default=True, err=True):

@@ -28,7 +28,6 @@ from longwriter_edge.errors import PlanError
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from longwriter_edge._core import Plan
     from longwriter_edge.request import ContextPolicy, Layout, Method
 
 
@@ -117,19 +116,21 @@ def write(
             layout=cast("Layout | None", layout),
             context_policy=cast("ContextPolicy", context_policy),
             context_tokens=context,
+            plan=plan,
         )
         writer = Writer(model, store, settings=settings)
         with open_output(output, force=force, resumed=False, as_json=as_json) as document:
             if review:
-                plan = review_plan(model, request, plan, display, settings)
-                if plan is None:
+                reviewed = review_plan(writer, request, display)
+                if reviewed is None:
                     return ExitCode.INTERRUPTED
-            events = writer.write(request, plan=plan, output=document)
+                request = replace(request, plan=reviewed)
+            events = writer.stream(request, output=document)
             return run(events, writer.stop, display, store, store_path)
 
 
-def read_plan(path: Path) -> Plan:
-    """The plan in a file.
+def read_plan(path: Path) -> str:
+    """The text of a file that holds a usable plan.
 
     Raises:
         PlanError: the file holds no plan.
@@ -147,4 +148,4 @@ def read_plan(path: Path) -> Plan:
         ) from error
     for note in plan.notes:
         click.echo(f"{path.name}: {note}", err=True)
-    return plan
+    return text
