@@ -91,8 +91,12 @@ def test_the_description_says_what_runs_where(
 class Exported:
     """A library handle whose functions are found by index, as those of ctypes."""
 
-    def __init__(self, devices: list[tuple[bytes, bytes, int]]) -> None:
+    def __init__(self, devices: list[tuple[bytes, bytes, int]], free: int = 0) -> None:
+        def memory(handle: int, free_bytes: object, total_bytes: object) -> None:
+            free_bytes._obj.value = free  # type: ignore[attr-defined]
+
         self.functions = {
+            "ggml_backend_dev_memory": memory,
             "ggml_backend_dev_count": lambda: len(devices),
             "ggml_backend_dev_get": lambda index: index + 1,
             "ggml_backend_dev_type": lambda handle: devices[handle - 1][2],
@@ -122,3 +126,52 @@ def test_a_gpu_whose_name_cannot_be_asked_is_still_a_gpu() -> None:
 
 def test_a_cpu_build_has_no_gpus() -> None:
     assert device.gpus(SimpleNamespace(llama_supports_gpu_offload=lambda: False)) == ()
+
+
+GB = 10**9
+
+
+def api_with(free: int, gpus: int = 1) -> SimpleNamespace:
+    devices = [(b"CUDA0", b"", 1)] * gpus + [(b"CPU", b"", 0)]
+    return SimpleNamespace(llama_supports_gpu_offload=lambda: True, _lib=Exported(devices, free))
+
+
+@pytest.fixture
+def ten_gb_available(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10 * GB))
+
+
+@pytest.mark.usefixtures("ten_gb_available")
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        # A tenth is left free: 10 - 1 - 5 on the CPU, 20 - 2 - 5 on the GPU.
+        (0, 4 * GB),
+        (None, 13 * GB),
+        (33, 13 * GB),
+        # A third of the layers is left to the CPU, with a third of weights and cache; the GPU is full first:
+        # (18 - 5 * 2/3) / (2/3).
+        (22, 22 * GB),
+    ],
+)
+def test_memory_is_what_is_left_beside_weights_and_a_margin(layers: int | None, expected: int) -> None:
+    assert device.memory_for_cache(api_with(20 * GB), Placement(layers, 2), 33, 5 * GB) == pytest.approx(
+        expected
+    )
+
+
+@pytest.mark.usefixtures("ten_gb_available")
+def test_weights_beyond_the_memory_leave_none() -> None:
+    assert device.memory_for_cache(api_with(20 * GB), Placement(0, 2), 33, 50 * GB) == 0
+
+
+def test_the_memory_of_all_gpus_counts_and_that_of_the_cpu_does_not() -> None:
+    assert device.gpu_memory(api_with(3 * GB, gpus=2)) == 6 * GB
+
+
+def test_memory_that_the_library_does_not_tell_is_unknown() -> None:
+    silent = api_with(3 * GB)
+    del silent._lib.functions["ggml_backend_dev_memory"]
+    assert device.gpu_memory(silent) is None
+    assert device.gpu_memory(api_with(0)) is None
+    assert device.memory_for_cache(silent, Placement(None, 2), 33, GB) is None
