@@ -38,7 +38,7 @@ class Display:
     as_json: bool
     quiet: bool
 
-    def renderer(self) -> Renderer:
+    def renderer(self) -> Renderer[Event]:
         """The renderer for the process's own streams."""
         return choose(
             stdout=sys.stdout,
