@@ -286,13 +286,18 @@ NAMES: dict[type[Event | BatchEvent], str] = {
 }
 
 
+def name_of(event: Event | BatchEvent) -> str:
+    """The name of an event in its JSON form; for one of several documents, that of what happened to it."""
+    return NAMES[type(event.event if isinstance(event, DocumentEvent) else event)]
+
+
 def to_json(event: Event | BatchEvent) -> str:
     """One line of JSON, ASCII only so that any stream can carry it, without the newline.
 
     The event of one document of several has the field ``document`` beside its own.
     """
-    fields: dict[str, object] = {}
+    fields: dict[str, object] = {"schema": SCHEMA_VERSION, "event": name_of(event)}
     if isinstance(event, DocumentEvent):
         fields["document"], event = event.document, event.event
     fields.update(dataclasses.asdict(event))
-    return json.dumps({"schema": SCHEMA_VERSION, "event": NAMES[type(event)], **fields})
+    return json.dumps(fields)

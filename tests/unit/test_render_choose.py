@@ -10,8 +10,9 @@ import pytest
 from render_events import beginning
 
 from longwriter_edge.render import choose
+from longwriter_edge.render.canvas import terminal_console
 from longwriter_edge.render.jsonl import JsonLinesRenderer
-from longwriter_edge.render.live import LiveRenderer, terminal_console
+from longwriter_edge.render.live import LiveRenderer
 from longwriter_edge.render.plain import PlainRenderer, QuietRenderer
 
 

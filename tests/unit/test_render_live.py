@@ -20,8 +20,10 @@ from longwriter_edge.events import (
     SectionStarted,
     SectionText,
 )
-from longwriter_edge.render.frame import ASCII, UNICODE, bar, glyphs_for, phase_text, visible_sections
-from longwriter_edge.render.live import LiveRenderer, TerminalConsole
+from longwriter_edge.render.canvas import TerminalConsole
+from longwriter_edge.render.drawing import ASCII, UNICODE, bar, glyphs_for
+from longwriter_edge.render.frame import phase_text, visible_sections
+from longwriter_edge.render.live import LiveRenderer
 from longwriter_edge.render.progress import Progress, duration
 from longwriter_edge.render.tail import TextTail
 

@@ -48,7 +48,7 @@ class Display:
         if self.quiet and self.verbose:
             raise InputError("--verbose does not go with --quiet", hint="leave one of them out")
 
-    def renderer(self) -> Renderer:
+    def renderer(self) -> Renderer[Event]:
         """The renderer for the process's own streams."""
         return choose(
             stdout=sys.stdout,

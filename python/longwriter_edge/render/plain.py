@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import TextIO
 
 from longwriter_edge.events import (
@@ -16,8 +15,8 @@ from longwriter_edge.events import (
     SectionStarted,
     SectionText,
 )
-from longwriter_edge.render import Clock
-from longwriter_edge.render.progress import Progress, duration, fraction
+from longwriter_edge.render import Clock, Renderer
+from longwriter_edge.render.progress import Clean, Progress, duration, fraction
 from longwriter_edge.render.summary import cut_sections, described, summary_lines
 
 #: Seconds without a line after which one says how far the run is.
@@ -51,7 +50,7 @@ class LineStream:
             self._gone = True
 
 
-class PlainRenderer:
+class PlainRenderer(Renderer[Event]):
     """One line for each thing that happens, and one about every half a minute of writing.
 
     No colour, no carriage returns, no line per token.
@@ -65,18 +64,6 @@ class PlainRenderer:
         # Tokens of the section that is being written, and when its first and last arrived.
         self._tokens = 0
         self._span: tuple[float, float] | None = None
-
-    def __enter__(self) -> PlainRenderer:
-        """Nothing to take hold of."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Nothing to give back; every line is already flushed."""
 
     def handle(self, event: Event) -> None:
         """Writes the lines of one event, if it has any."""
@@ -97,7 +84,7 @@ class PlainRenderer:
                 about = f"{verb} {event.words:,} words (run {progress.line(event.run)})"
                 return [about, *described(event, progress.line)]
             case Notice():
-                return [notice_line(event, progress)]
+                return [notice_line(event, progress.line)]
             case PlanStarted():
                 return ["Planning" if event.attempt == 1 else f"Planning, attempt {event.attempt}"]
             case PlanReady():
@@ -161,31 +148,19 @@ class PlainRenderer:
         return f"{section + 1} of {len(self._progress.sections)}"
 
 
-class QuietRenderer:
+class QuietRenderer(Renderer[Event]):
     """Warnings and errors only."""
 
     def __init__(self, stream: TextIO) -> None:
         self._out = LineStream(stream)
         self._progress = Progress(self._out.encoding)
 
-    def __enter__(self) -> QuietRenderer:
-        """Nothing to take hold of."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Nothing to give back; every line is already flushed."""
-
     def handle(self, event: Event) -> None:
         """Writes a line if the event is a warning or an error."""
         self._progress.handle(event, 0.0)
         match event:
             case Notice(level="warning"):
-                self._out.write(notice_line(event, self._progress))
+                self._out.write(notice_line(event, self._progress.line))
             case RunEnded():
                 if cut := cut_sections(event, self._progress):
                     self._out.write(f"Warning: {cut}")
@@ -195,7 +170,7 @@ class QuietRenderer:
                 pass
 
 
-def notice_line(notice: Notice, progress: Progress) -> str:
+def notice_line(notice: Notice, clean: Clean) -> str:
     """A notice as one line."""
     kind = "Warning" if notice.level == "warning" else "Note"
-    return f"{kind}: {progress.line(notice.message)}"
+    return f"{kind}: {clean(notice.message)}"

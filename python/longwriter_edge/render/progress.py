@@ -21,7 +21,7 @@ from longwriter_edge.events import (
     SectionStarted,
     SectionText,
 )
-from longwriter_edge.render.sanitize import encodable, safe_line
+from longwriter_edge.render.sanitize import encodable_line
 
 SectionState: TypeAlias = Literal["waiting", "reading", "writing", "done", "cut"]
 Phase: TypeAlias = Literal["starting", "reading", "planning", "writing"]
@@ -71,7 +71,7 @@ class Progress:
 
     def line(self, text: str) -> str:
         """A text as one line that the terminal can take."""
-        return encodable(safe_line(text), self._encoding)
+        return encodable_line(text, self._encoding)
 
     def handle(self, event: Event, now: float) -> None:
         """Takes one event, which happened at ``now`` (seconds)."""
@@ -118,13 +118,14 @@ class Progress:
     def remaining(self) -> float | None:
         """Seconds until the last section has its words, at the pace so far; ``None`` if unknown."""
         pace = self.pace.words_per_second
-        if pace is None:
-            return None
+        return None if pace is None else self.missing_words() / pace
+
+    def missing_words(self) -> int:
+        """Words that are still to be written until each section has its target."""
         if not self.sections:
-            return max(self.target_words - self.document_words, 0) / pace
+            return max(self.target_words - self.document_words, 0)
         # By section: words that one has too many do not spare another section its own.
-        missing = sum(max(part.target - part.words, 0) for part in self.sections if not part.ended)
-        return missing / pace
+        return sum(max(part.target - part.words, 0) for part in self.sections if not part.ended)
 
     def _take_plan(self, event: PlanReady) -> None:
         self.title = self.line(event.title) or self.title

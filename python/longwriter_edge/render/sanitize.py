@@ -58,3 +58,8 @@ def safe_line(text: str) -> str:
 def encodable(text: str, encoding: str) -> str:
     """The text with "?" for each character that the encoding does not have."""
     return text.encode(encoding, "replace").decode(encoding)
+
+
+def encodable_line(text: str, encoding: str) -> str:
+    """A text as one line that a terminal of this encoding can take."""
+    return encodable(safe_line(text), encoding)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from longwriter_edge.events import RunEnded, RunStarted
+from longwriter_edge.events import Outcome, RunEnded, RunStarted, Usage
 from longwriter_edge.render.progress import Clean, Progress, duration, fraction, way
+
+#: The first word about how something ended.
+OUTCOMES: dict[Outcome, str] = {"complete": "Done", "failed": "Failed", "interrupted": "Interrupted"}
 
 #: Names of sections that are cut are listed up to this many.
 _NAMED_SECTIONS = 5
@@ -16,7 +19,7 @@ def summary_lines(ended: RunEnded, progress: Progress) -> list[str]:
         lines.append(f"Error: {progress.line(ended.error)}")
     if cut := cut_sections(ended, progress):
         lines.append(cut)
-    lines += _cost(ended)
+    lines += cost_lines(ended.usage, ended.wall_seconds)
     if progress.started is not None:
         lines += described(progress.started, progress.line)
     if ended.output is not None:
@@ -46,20 +49,10 @@ def cut_sections(ended: RunEnded, progress: Progress) -> str | None:
     return f"Cut by the token limit: {', '.join(names)}"
 
 
-def _outcome(ended: RunEnded, progress: Progress) -> str:
-    verb = {"complete": "Done", "failed": "Failed", "interrupted": "Interrupted"}[ended.outcome]
-    finished = sum(section.ended for section in progress.sections)
-    words = f"{ended.words:,} of {ended.target:,} words"
-    if ended.benchmark_words != ended.words:
-        words += f" ({ended.benchmark_words:,} as LongBench-Write counts)"
-    sections = f", {finished} of {len(progress.sections)} sections" if progress.sections else ""
-    return f"{verb} after {duration(ended.wall_seconds)}: {words}{sections}"
-
-
-def _cost(ended: RunEnded) -> list[str]:
-    usage, wall = ended.usage, ended.wall_seconds
+def cost_lines(usage: Usage, wall_seconds: float) -> list[str]:
+    """The tokens, the times and the speed, a line each."""
     times = ", ".join(
-        f"{name} {_seconds(seconds)} ({fraction(seconds, wall):.0%})"
+        f"{name} {_seconds(seconds)} ({fraction(seconds, wall_seconds):.0%})"
         for name, seconds in (
             ("prefill", usage.prefill_seconds),
             ("decode", usage.decode_seconds),
@@ -72,12 +65,22 @@ def _cost(ended: RunEnded) -> list[str]:
         f"({usage.tokens_reread:,} of them again), {usage.tokens_reused:,} reused",
         f"Time: {times}",
     ]
-    if usage.tokens_written and wall > 0:
-        speed = f"Speed: {usage.tokens_written / wall:.1f} tokens/s"
+    if usage.tokens_written and wall_seconds > 0:
+        speed = f"Speed: {usage.tokens_written / wall_seconds:.1f} tokens/s"
         if usage.decode_seconds > 0:
             speed += f", {usage.tokens_written / usage.decode_seconds:.1f} in decode alone"
         lines.append(speed)
     return lines
+
+
+def _outcome(ended: RunEnded, progress: Progress) -> str:
+    verb = OUTCOMES[ended.outcome]
+    finished = sum(section.ended for section in progress.sections)
+    words = f"{ended.words:,} of {ended.target:,} words"
+    if ended.benchmark_words != ended.words:
+        words += f" ({ended.benchmark_words:,} as LongBench-Write counts)"
+    sections = f", {finished} of {len(progress.sections)} sections" if progress.sections else ""
+    return f"{verb} after {duration(ended.wall_seconds)}: {words}{sections}"
 
 
 def _seconds(seconds: float) -> str:
