@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from typing import cast
 
@@ -79,7 +79,7 @@ class Dispatcher:
         """Share of the time of their sequences that the engines so far have used, 0 to 1."""
         return self._used / self._available if self._available else 0.0
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Event]]:
+    def run(self, jobs: Iterable[Job]) -> Generator[tuple[Job, Event], None, None]:
         """Runs jobs to their ends and yields what happens to each.
 
         Raises:

@@ -208,6 +208,7 @@ class BatchStarted:
         device: What runs where.
         sequences: Documents or sections that are written at the same time, at most.
         context_tokens: Size of the KV cache that they share.
+        sizing: How the engine was set up and why, a sentence for each choice.
     """
 
     rows: int
@@ -217,6 +218,7 @@ class BatchStarted:
     device: str
     sequences: int
     context_tokens: int
+    sizing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,15 +246,18 @@ class BatchEnded:
     """A batch ends.
 
     Attributes:
-        outcome: ``complete`` if nothing is left to do, with or without failures.
+        outcome: ``complete`` if nothing is left to do, with or without failures; ``interrupted`` if somebody
+            asked to stop; ``failed`` if the batch could not go on.
         written: Documents that this process completed.
         finished: Documents that are whole, those of earlier processes included.
         failed: Rows that failed, bad rows included.
         remaining: Documents that were not begun or not completed.
-        words: Words that this process wrote, the reader's count.
+        words: Words of the documents that this process worked on, the reader's count.
         usage: What this process's documents took together.
         wall_seconds: Time from the start.
         output: Path of the output file.
+        error: Why the batch could not go on.
+        busy: Share of the engine's time in which its sequences were in use, 0 to 1.
     """
 
     outcome: Outcome
@@ -264,6 +269,8 @@ class BatchEnded:
     usage: Usage
     wall_seconds: float
     output: str | None
+    error: str | None = None
+    busy: float = 0.0
 
 
 BatchEvent: TypeAlias = BatchStarted | DocumentEvent | RowFailed | Notice | BatchEnded

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -114,7 +114,7 @@ class Writer:
             LongWriterError: whatever else ended the run. What was written is in the store: :meth:`resume`
                 goes on with the error's ``run``.
         """
-        with ExitStack() as stack:
+        with self._alone(), ExitStack() as stack:
             document = None
             if output is not None:
                 document = stack.enter_context(DocumentOutput.to_file(Path(output)))
@@ -122,11 +122,13 @@ class Writer:
             for _, event in self._run([job], _demand_of(job)):
                 if isinstance(event, RunEnded):
                     ended = event
-        if job.outcome != "complete":
-            raise _error(job)
-        return WrittenDocument.of(self.store.load(job.run), ended)
+            if job.outcome != "complete":
+                raise _error(job)
+            return WrittenDocument.of(self.store.load(job.run), ended)
 
-    def stream(self, request: WriteRequest | str, *, output: DocumentOutput | None = None) -> Iterator[Event]:
+    def stream(
+        self, request: WriteRequest | str, *, output: DocumentOutput | None = None
+    ) -> Generator[Event, None, None]:
         """Writes a document and yields what happens (:mod:`longwriter_edge.events`).
 
         All that can be refused is refused by the first step of the iterator. From :class:`RunStarted` on
@@ -137,11 +139,12 @@ class Writer:
             InputError: the request cannot be used; DoesNotFitError if the document has no room.
             ModelError, StoreError: the model or the store cannot be used.
         """
-        job = new_job(self._model, self.store, _request(request), output=output)
-        for _, event in self._run([job], _demand_of(job)):
-            yield event
+        with self._alone():
+            job = new_job(self._model, self.store, _request(request), output=output)
+            for _, event in self._run([job], _demand_of(job)):
+                yield event
 
-    def resume(self, run: str, *, output: DocumentOutput | None = None) -> Iterator[Event]:
+    def resume(self, run: str, *, output: DocumentOutput | None = None) -> Generator[Event, None, None]:
         """Goes on with a stored run where it stopped, inside its section; yields as :meth:`stream` does.
 
         Raises:
@@ -149,14 +152,14 @@ class Writer:
             RunLockedError: another process is writing it.
             StoreError: the run was written with another model, or cannot be read.
         """
-        with ExitStack() as held:
+        with self._alone(), ExitStack() as held:
             held.enter_context(self.store.lock(run))
             record = self.store.load(run)
             if record.status == "complete":
                 raise RunNotFoundError(f"run {run} is complete", hint="nothing is left to write")
             job = resumed_job(self._model, self.store, record, output=output, held=held.pop_all())
-        for _, event in self._run([job], _demand_of(job)):
-            yield event
+            for _, event in self._run([job], _demand_of(job)):
+                yield event
 
     def write_many(self, requests: Iterable[WriteRequest | str]) -> Iterator[Written]:
         """Writes documents at the same time; yields each when it is whole or has failed.
@@ -167,6 +170,41 @@ class Writer:
             ModelError, StoreError: the model or the store cannot be used.
             RunInterruptedError: :meth:`stop` was called.
         """
+        with self._alone():
+            yield from self._write_many(requests)
+
+    def make_plan(self, request: WriteRequest | str) -> Generator[Event, None, _core.Plan]:
+        """Makes a plan and returns it as the generator's value; nothing is stored.
+
+        Raises:
+            InputError: the request cannot be used; DoesNotFitError if the document has no room.
+            GenerationError: no usable plan came of it.
+            StopRequested: :meth:`stop` was called.
+        """
+        with self._alone():
+            preparation = prepare(self._model, _request(request))
+            yield from preparation.notices()
+            planning = Planning(preparation.plan_prompt())
+            needed = demand([(preparation.estimated_context(), 1)])
+            engine = self._model.engine(
+                choose(self._settings, needed, self._model.capacity),
+                stop=preparation.stop_tokens,
+                suppressed=preparation.suppressed_tokens,
+            )
+            try:
+                while planning.plan is None:
+                    document = engine.core.add(planning.document(preparation.plan_chain(engine)))
+                    yield planning.started()
+                    for batch in pull(engine.core, document, self._stop):
+                        for event in batch:
+                            yield from planning.take(event)
+            finally:
+                engine.close()
+            yield plan_ready(preparation, planning.plan)
+            yield from planner.repeat_notices(planning.plan)
+            return planning.plan
+
+    def _write_many(self, requests: Iterable[WriteRequest | str]) -> Iterator[Written]:
         numbers: dict[str, int] = {}
         wanted: list[tuple[int, WriteRequest]] = []
         needs: list[Need] = []
@@ -201,41 +239,10 @@ class Writer:
                 None if whole else _error(job),
             )
 
-    def make_plan(self, request: WriteRequest | str) -> Generator[Event, None, _core.Plan]:
-        """Makes a plan and returns it as the generator's value; nothing is stored.
-
-        Raises:
-            InputError: the request cannot be used; DoesNotFitError if the document has no room.
-            GenerationError: no usable plan came of it.
-            StopRequested: :meth:`stop` was called.
-        """
-        with self._alone():
-            preparation = prepare(self._model, _request(request))
-            yield from preparation.notices()
-            planning = Planning(preparation.plan_prompt())
-            needed = demand([(preparation.estimated_context(), 1)])
-            engine = self._model.engine(
-                choose(self._settings, needed, self._model.capacity),
-                stop=preparation.stop_tokens,
-                suppressed=preparation.suppressed_tokens,
-            )
-            try:
-                while planning.plan is None:
-                    document = engine.core.add(planning.document(preparation.plan_chain(engine)))
-                    yield planning.started()
-                    for batch in pull(engine.core, document, self._stop):
-                        for event in batch:
-                            yield from planning.take(event)
-            finally:
-                engine.close()
-            yield plan_ready(preparation, planning.plan)
-            yield from planner.repeat_notices(planning.plan)
-            return planning.plan
-
     def _run(self, jobs: Iterable[Job], needed: Demand) -> Iterator[tuple[Job, Event]]:
-        with self._alone():
-            flush = self.store.flush_if_due
-            yield from Dispatcher(self._model, self._settings, self._stop, flush, needed).run(jobs)
+        flush = self.store.flush_if_due
+        with closing(Dispatcher(self._model, self._settings, self._stop, flush, needed).run(jobs)) as events:
+            yield from events
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -19,7 +19,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
 
     def call(*arguments: str, model: FakeModel | None = None) -> Result:
         chosen = model or FakeModel(ANSWERS)
-        for command in ("write", "plan", "resume"):
+        for command in ("write", "plan", "resume", "batch"):
             # By its full name: the package's attribute of this name is the command.
             module = importlib.import_module(f"longwriter_edge.cli.{command}")
             monkeypatch.setattr(module, "open_model", lambda *_, **__: chosen)

@@ -86,6 +86,8 @@ def test_the_model_plans_and_writes_by_itself(environment: dict[str, str], tmp_p
         "Write a 150-word text about the sea",
         "--sections",
         "2",
+        "--seed",
+        "1",
         "-o",
         str(output),
         "--json",

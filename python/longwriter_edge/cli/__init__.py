@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import click
 
+from longwriter_edge.cli.batch import batch
 from longwriter_edge.cli.exit_codes import ExitCode, exit_code
 from longwriter_edge.cli.plan import plan
 from longwriter_edge.cli.resume import resume
@@ -31,6 +32,7 @@ def group() -> None:
 
 
 group.add_command(write)
+group.add_command(batch)
 group.add_command(plan)
 group.add_command(resume)
 

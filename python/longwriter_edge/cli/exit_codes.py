@@ -13,6 +13,7 @@ class ExitCode(IntEnum):
     DONE = 0
     FAILED = 1
     USAGE = 2
+    SOME_FAILED = 3
     INTERRUPTED = 130
 
 

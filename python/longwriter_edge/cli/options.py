@@ -15,7 +15,7 @@ from longwriter_edge.errors import InputError
 if TYPE_CHECKING:
     from longwriter_edge.engine_settings import EngineSettings, FlashAttention, KvLayout, KvType
     from longwriter_edge.model import Model
-    from longwriter_edge.request import WriteRequest
+    from longwriter_edge.request import ContextPolicy, Layout, Method
     from longwriter_edge.settings import SamplingSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -42,7 +42,7 @@ def _all(*decorators: Callable[[Command], Command]) -> Callable[[Command], Comma
 
 
 def instruction_options() -> Callable[[Command], Command]:
-    """The instruction and what is wanted."""
+    """What to write, in the user's words."""
     return _all(
         click.argument("instruction", required=False),
         click.option(
@@ -52,6 +52,12 @@ def instruction_options() -> Callable[[Command], Command]:
             type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
             help="Read the instruction from a file; - is standard input.",
         ),
+    )
+
+
+def document_options() -> Callable[[Command], Command]:
+    """What is wanted of a document."""
+    return _all(
         click.option(
             "-w", "--words", type=int, help="Total words. Default: what the instruction says, else 2000."
         ),
@@ -62,6 +68,39 @@ def instruction_options() -> Callable[[Command], Command]:
             help="Directory of files that replace the built-in prompts.",
         ),
         click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Seed of all random draws."),
+    )
+
+
+def method_options() -> Callable[[Command], Command]:
+    """How a document is written."""
+    return _all(
+        click.option(
+            "--method",
+            type=click.Choice(["agentwrite", "guided", "parallel", "direct"]),
+            default="agentwrite",
+            show_default=True,
+            help="How a document is written: section by section; in one go with set headings; all sections "
+            "at the same time; without a plan.",
+        ),
+        click.option(
+            "--layout",
+            type=click.Choice(["turns", "paper"]),
+            help="How agentwrite shows the text so far. Default: turns where the prompt format has them.",
+        ),
+        click.option(
+            "--context-policy",
+            type=click.Choice(["fail", "window"]),
+            default="fail",
+            show_default=True,
+            help="A document that outgrows the context: refuse it, or show the model the end of the text "
+            "only.",
+        ),
+        click.option(
+            "--context",
+            "context_tokens",
+            type=int,
+            help="Most tokens of context to use. Default: what the document needs.",
+        ),
     )
 
 
@@ -148,11 +187,25 @@ def store_option() -> Callable[[Command], Command]:
     )
 
 
-class RequestOptions(TypedDict):
-    """The options of :func:`instruction_options` and :func:`format_options` as click passes them."""
+class InstructionOptions(TypedDict):
+    """The options of :func:`instruction_options` as click passes them."""
 
     instruction: str | None
     instruction_file: Path | None
+
+
+class MethodOptions(TypedDict):
+    """The options of :func:`method_options` as click passes them."""
+
+    method: Method
+    layout: Layout | None
+    context_policy: ContextPolicy
+    context_tokens: int | None
+
+
+class RequestOptions(TypedDict):
+    """The options of :func:`document_options` and :func:`format_options` as click passes them."""
+
     words: int | None
     sections: int | None
     prompts: Path | None
@@ -179,8 +232,16 @@ class EngineOptions(TypedDict):
     flash_attention: FlashAttention
 
 
-class WritingOptions(RequestOptions, EngineOptions):
+class PlanOptions(InstructionOptions, RequestOptions, EngineOptions):
     """The options of a command that makes a request and an engine for it."""
+
+
+class BatchOptions(RequestOptions, MethodOptions, EngineOptions):
+    """The options of a command that writes documents."""
+
+
+class WriteOptions(PlanOptions, MethodOptions):
+    """The options of a command that writes one document."""
 
 
 def make_engine_settings(options: EngineOptions) -> EngineSettings:
@@ -240,32 +301,37 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
 
 
-def make_request(model: Model, options: RequestOptions, instruction: str) -> WriteRequest:
-    """The request that the options describe.
+def request_choices(model: Model, options: RequestOptions) -> dict[str, Any]:
+    """The attributes of a :class:`WriteRequest` that the options set, by name.
 
     Raises:
-        InputError: a number is out of range.
+        InputError: a sampling setting is out of range.
     """
-    from longwriter_edge.request import WriteRequest
-
-    given = {name: value for name in ("words", "seed") if (value := options[name]) is not None}
-    return WriteRequest.of(
-        instruction,
-        **given,
-        sections=options["sections"],
-        profile=options["profile"],
-        sampling=_sampling(model, options),
-        prompts=None if options["prompts"] is None else str(options["prompts"].absolute()),
-    )
+    given = {"words": options["words"], "seed": options["seed"]}
+    prompts = options["prompts"]
+    return {
+        **{name: value for name, value in given.items() if value is not None},
+        "sections": options["sections"],
+        "profile": options["profile"],
+        "sampling": sampling_settings(model, options),
+        "prompts": None if prompts is None else str(prompts.absolute()),
+    }
 
 
-def _sampling(model: Model, options: RequestOptions) -> SamplingSettings | None:
-    """The profile's settings with those that the user gave, ``None`` if none were given."""
+def method_choices(options: MethodOptions) -> dict[str, Any]:
+    """The attributes of a :class:`WriteRequest` that say how it is written, by name."""
+    return {name: options[name] for name in MethodOptions.__annotations__}  # type: ignore[literal-required]
+
+
+def sampling_settings(model: Model, options: RequestOptions) -> SamplingSettings:
+    """The profile's settings with those that the user gave.
+
+    Raises:
+        InputError: there is no such profile, or a setting is out of range.
+    """
     from longwriter_edge import profiles
 
     given = {name: value for name in _SAMPLING_OPTIONS if (value := options[name]) is not None}  # type: ignore[literal-required]
-    if not given:
-        return None
     chosen = profiles.choose(model.metadata, model.vocabulary, options["profile"])
     return replace(chosen.format.sampling, **given)
 

@@ -10,16 +10,17 @@ import click
 
 from longwriter_edge.cli.exit_codes import ExitCode
 from longwriter_edge.cli.options import (
-    WritingOptions,
+    PlanOptions,
     display_options,
+    document_options,
     engine_options,
     format_options,
     instruction_options,
     make_engine_settings,
-    make_request,
     model_options,
     open_model,
     read_instruction,
+    request_choices,
 )
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @instruction_options()
+@document_options()
 @click.option(
     "-o",
     "--output",
@@ -48,7 +50,7 @@ def plan(
     as_json: bool,
     quiet: bool,
     verbose: bool,
-    **options: Unpack[WritingOptions],
+    **options: Unpack[PlanOptions],
 ) -> int:
     """Make a plan to edit, then write it with "longwriter-edge write --plan FILE".
 
@@ -59,6 +61,7 @@ def plan(
 
     from longwriter_edge.cli.running import Display, make_plan
     from longwriter_edge.output.part_file import PartFile
+    from longwriter_edge.request import WriteRequest
     from longwriter_edge.writer import Writer
 
     display = Display(as_json=as_json, quiet=quiet, verbose=verbose)
@@ -69,7 +72,7 @@ def plan(
         if output is not None:
             file = stack.enter_context(closing(PartFile(output, force=force, resumed=False)))
         model = stack.enter_context(open_model(model_path, gpu_layers, threads, quiet=quiet or as_json))
-        request = make_request(model, options, instruction)
+        request = WriteRequest.of(instruction, **request_choices(model, options))
         made = make_plan(Writer(model, settings=settings), request, display)
         if made is None:
             return ExitCode.INTERRUPTED

@@ -18,18 +18,21 @@ from typing import TypeVar
 import click
 
 from longwriter_edge import _core
+from longwriter_edge.batch.rows import BadRow, Row
+from longwriter_edge.batch.runner import Batch
 from longwriter_edge.cli.exit_codes import ExitCode
 from longwriter_edge.engine_events import StopRequested
 from longwriter_edge.errors import InputError
-from longwriter_edge.events import Event, RunEnded
+from longwriter_edge.events import BatchEnded, BatchEvent, BatchStarted, Event, Notice, RunEnded, RunStarted
 from longwriter_edge.output import DocumentOutput, render_markdown
-from longwriter_edge.render import Renderer, choose
+from longwriter_edge.render import Renderer, choose, choose_batch
 from longwriter_edge.render.sanitize import safe
 from longwriter_edge.request import WriteRequest
 from longwriter_edge.store import Store
 from longwriter_edge.writer import Writer
 
 Result = TypeVar("Result")
+Shown = TypeVar("Shown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Display:
             raise InputError("--verbose does not go with --quiet", hint="leave one of them out")
 
     def renderer(self) -> Renderer[Event]:
-        """The renderer for the process's own streams."""
+        """The renderer of a run for the process's own streams."""
         return choose(
             stdout=sys.stdout,
             stderr=sys.stderr,
@@ -57,6 +60,27 @@ class Display:
             json=self.as_json,
             quiet=self.quiet,
         )
+
+    def batch_renderer(self) -> Renderer[BatchEvent]:
+        """The renderer of a batch for the process's own streams."""
+        return choose_batch(
+            stdout=sys.stdout,
+            stderr=sys.stderr,
+            environment=os.environ,
+            json=self.as_json,
+            quiet=self.quiet,
+        )
+
+    def explained(self, events: Iterator[Shown]) -> Iterator[Shown | Notice]:
+        """The events, with how the engine was set up as notices where the user wants to know.
+
+        Whoever reads JSON finds it in the event itself.
+        """
+        for event in events:
+            yield event
+            if self.verbose and not self.as_json and isinstance(event, RunStarted | BatchStarted):
+                for reason in event.sizing:
+                    yield Notice("info", reason)
 
 
 def open_output(
@@ -84,7 +108,7 @@ def run(
     """Shows a run to its end and says how to go on where it is not complete."""
     ended: RunEnded | None = None
     with stopping_on_signals(stop), display.renderer() as renderer:
-        for event in events:
+        for event in display.explained(events):
             renderer.handle(event)
             if isinstance(event, RunEnded):
                 ended = event
@@ -172,3 +196,23 @@ def _print_document(store: Store, run: str) -> None:
     record = store.load(run)
     sections = [(section.title, section.text) for section in record.sections]
     click.echo(safe(render_markdown(record.title, sections)), nl=False)
+
+
+def run_batch(batch: Batch, rows: Iterator[Row | BadRow], display: Display, *, resumable: bool) -> int:
+    """Shows a batch to its end; the exit code says how it went."""
+    ended: BatchEnded | None = None
+    with stopping_on_signals(batch.stop), display.batch_renderer() as renderer:
+        for event in display.explained(batch.run(rows)):
+            renderer.handle(event)
+            if isinstance(event, BatchEnded):
+                ended = event
+    if ended is None or ended.outcome == "failed":
+        return ExitCode.FAILED
+    if ended.outcome == "interrupted":
+        if resumable:
+            click.echo("What is written is saved. Go on by running the same command again.", err=True)
+        else:
+            click.echo(f"{ended.remaining:,} documents were not written.", err=True)
+    if batch.interrupted:
+        return ExitCode.INTERRUPTED
+    return ExitCode.SOME_FAILED if ended.failed else ExitCode.DONE

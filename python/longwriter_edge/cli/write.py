@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
 from longwriter_edge.cli.exit_codes import ExitCode
 from longwriter_edge.cli.options import (
-    WritingOptions,
+    WriteOptions,
     display_options,
+    document_options,
     engine_options,
     format_options,
     instruction_options,
     make_engine_settings,
-    make_request,
+    method_choices,
+    method_options,
     model_options,
     open_model,
     read_instruction,
     read_text,
+    request_choices,
     store_option,
 )
 from longwriter_edge.errors import PlanError
@@ -28,11 +31,10 @@ from longwriter_edge.errors import PlanError
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from longwriter_edge.request import ContextPolicy, Layout, Method
-
 
 @click.command()
 @instruction_options()
+@document_options()
 @click.option(
     "-o",
     "--output",
@@ -47,27 +49,7 @@ if TYPE_CHECKING:
     help="Write from this plan or outline instead of making one.",
 )
 @click.option("--review", is_flag=True, help="Edit the plan in $EDITOR before it is written.")
-@click.option(
-    "--method",
-    type=click.Choice(["agentwrite", "guided", "parallel", "direct"]),
-    default="agentwrite",
-    show_default=True,
-    help="How the document is written: section by section; in one go with set headings; all sections at "
-    "the same time; without a plan.",
-)
-@click.option(
-    "--layout",
-    type=click.Choice(["turns", "paper"]),
-    help="How agentwrite shows the text so far. Default: turns where the prompt format has them.",
-)
-@click.option(
-    "--context-policy",
-    type=click.Choice(["fail", "window"]),
-    default="fail",
-    show_default=True,
-    help="A document that outgrows the context: refuse it, or show the model the end of the text only.",
-)
-@click.option("--context", type=int, help="Most tokens of context to use. Default: what the document needs.")
+@method_options()
 @model_options()
 @engine_options()
 @format_options()
@@ -78,10 +60,6 @@ def write(
     force: bool,
     plan_file: Path | None,
     review: bool,
-    method: str,
-    layout: str | None,
-    context_policy: str,
-    context: int | None,
     model_path: Path | None,
     gpu_layers: int | None,
     threads: int | None,
@@ -89,7 +67,7 @@ def write(
     as_json: bool,
     quiet: bool,
     verbose: bool,
-    **options: Unpack[WritingOptions],
+    **options: Unpack[WriteOptions],
 ) -> int:
     """Write a long document: plan it, then write it section by section.
 
@@ -101,6 +79,7 @@ def write(
     plan = None if plan_file is None else read_plan(plan_file)
 
     from longwriter_edge.cli.running import Display, open_output, review_plan, run
+    from longwriter_edge.request import WriteRequest
     from longwriter_edge.store import Store
     from longwriter_edge.writer import Writer
 
@@ -110,14 +89,8 @@ def write(
         open_model(model_path, gpu_layers, threads, quiet=quiet or as_json) as model,
         Store.open(store_path) as store,
     ):
-        request = replace(
-            make_request(model, options, instruction),
-            method=cast("Method", method),
-            layout=cast("Layout | None", layout),
-            context_policy=cast("ContextPolicy", context_policy),
-            context_tokens=context,
-            plan=plan,
-        )
+        choices = {**request_choices(model, options), **method_choices(options)}
+        request = WriteRequest.of(instruction, **choices, plan=plan)
         writer = Writer(model, store, settings=settings)
         with open_output(output, force=force, resumed=False, as_json=as_json) as document:
             if review:

@@ -53,17 +53,17 @@ class Store:
 
     def __init__(
         self,
-        path: Path | None = None,
+        path: str | os.PathLike[str] | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         busy_seconds: float = BUSY_SECONDS,
     ) -> None:
-        self._database = Database(default_path() if path is None else path, now, busy_seconds)
+        self._database = Database(default_path() if path is None else Path(path), now, busy_seconds)
         self._texts = SectionTexts(self._database, clock)
 
     @classmethod
-    def open(cls, path: Path | None = None) -> Store:
+    def open(cls, path: str | os.PathLike[str] | None = None) -> Store:
         """The store at ``path`` or :func:`default_path`, with the system's clocks."""
         return cls(path)
 
@@ -173,6 +173,13 @@ class Store:
             (limit,),
         )
         return [RunSummary(row[0], row[1], _utc(row[2]), _utc(row[3]), *row[4:]) for row in rows]
+
+    def configs(self) -> Iterator[tuple[str, RunStatus, dict[str, Any]]]:
+        """Id, status and config of every run, oldest first."""
+        for run, status, config in self._database.rows(
+            "SELECT id, status, config FROM runs ORDER BY created, rowid"
+        ):
+            yield run, status, self._json(config)
 
     def latest_unfinished(self) -> str | None:
         """The run that was worked on last and is not complete."""

@@ -74,8 +74,13 @@ def summary_lines(ended: BatchEnded, progress: BatchProgress) -> list[str]:
         outcome += f", {ended.failed:,} failed"
     if ended.remaining:
         outcome += f", {ended.remaining:,} remaining"
+    lines = [outcome]
+    if ended.error:
+        lines.append(f"Error: {progress.line(ended.error)}")
     written = f"Written now: {documents_text(ended.written)}, {ended.words:,} words"
-    lines = [outcome, written, *cost_lines(ended.usage, ended.wall_seconds)]
+    lines += [written, *cost_lines(ended.usage, ended.wall_seconds)]
+    if ended.busy:
+        lines.append(f"Sequences busy: {ended.busy:.0%} of the time")
     if progress.started is not None:
         lines += described(progress.started, progress.line)
     if ended.output is not None:
