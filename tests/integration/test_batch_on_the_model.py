@@ -21,16 +21,16 @@ pytestmark = [
 #: Processes that are killed before the batch may end.
 KILLS = 20
 #: Rows of the batch: enough that it is under way all the time.
-ROWS = 80
+ROWS = 60
 METHODS = ("agentwrite", "guided", "parallel", "direct")
-PLAN = "1. Morning: how the day begins (20 words)\n2. Evening: how it ends (20 words)"
+PLAN = "1. Morning: how the day begins (8 words)\n2. Evening: how it ends (8 words)"
 
 
 def rows() -> list[dict[str, object]]:
     made = []
     for number in range(ROWS):
         method = METHODS[number % len(METHODS)]
-        row: dict[str, object] = {"id": f"row-{number}", "prompt": f"Write about day {number}", "words": 40}
+        row: dict[str, object] = {"id": f"row-{number}", "prompt": f"Write about day {number}", "words": 16}
         row |= {"method": method} if method == "direct" else {"method": method, "plan": PLAN}
         made.append(row)
     return made
@@ -48,6 +48,9 @@ def command(directory: Path) -> list[str]:
         "--out-dir",
         str(directory / "documents"),
         "--quiet",
+        # Few at the same time, so that some are whole before the next kill.
+        "--sequences",
+        "2",
     ]
 
 
@@ -62,7 +65,7 @@ def test_each_row_is_written_exactly_once_however_often_the_batch_is_killed(
     for _ in range(KILLS):
         process = subprocess.Popen(command(tmp_path), env=environment, stderr=subprocess.DEVNULL)
         # Starting takes about a second, so some are killed before the first token and most while they write.
-        time.sleep(moments.uniform(0.4, 3.0))
+        time.sleep(moments.uniform(0.5, 6.0))
         assert process.poll() is None, "the batch is too short for this test"
         process.kill()
         process.wait(timeout=60)

@@ -81,7 +81,8 @@ def test_a_failure_raises_with_the_run_which_can_be_resumed(store: Store) -> Non
 
 
 def test_stop_ends_a_document_and_not_the_next(store: Store) -> None:
-    writer = Writer(FakeModel(ANSWERS), store)
+    # Slow enough that the document is not whole before it is stopped.
+    writer = Writer(FakeModel(ANSWERS, step_seconds=0.002), store)
     outcomes = []
     for stopped in (True, False):
         for event in writer.stream(sea()):
