@@ -2,7 +2,7 @@
 #   make demo    write a document with a small real model (PROMPT, WORDS, OUTPUT)
 #   make test    Rust, Python and integration tests
 #   make lint    rustfmt, clippy, ruff, mypy
-#   make bench   speed against llama-cpp-python's own interface, on this machine
+#   make bench   speed against llama-cpp-python's own interface, methods, batches (an hour; benches/results/)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -33,7 +33,10 @@ lint: $(VENV)/.installed
 
 bench: $(VENV)/.installed $(VENV)/.demo-model
 	cargo bench --locked --package longwriter-scheduler --bench step
-	$(BIN)/python benches/write_speed.py
+	mkdir -p benches/results
+	$(BIN)/python benches/methods.py --json benches/results/methods.json
+	$(BIN)/python benches/batch_memory.py --json benches/results/batch_memory.json
+	$(BIN)/python benches/write_speed.py --json benches/results/write_speed.json
 
 clean:
 	rm -rf $(VENV) target

@@ -7,22 +7,24 @@ prefix, one document after the other. ``bare`` is a loop of llama_decode without
 and depth: the speed that cannot be passed. The sides take turns, so that a machine that slows down slows
 down all.
 
-    python benches/write_speed.py [--runs 5] [--workload one four eight] [--json FILE]
+    python benches/write_speed.py [--runs 5] [--workload one four eight] [--model GGUF] [--json FILE]
+
+The workload ``large`` is for a model of 8B, such as benches/synthetic_model.py makes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeAlias
+
+from environment import environment
 
 from longwriter_edge import _core
 from longwriter_edge.device import physical_cores
@@ -60,7 +62,12 @@ class Workload:
         return self.documents * self.sections * self.tokens
 
 
-WORKLOADS = {"one": Workload(1, 8, 256), "four": Workload(4, 6, 128), "eight": Workload(8, 6, 128)}
+WORKLOADS = {
+    "one": Workload(1, 8, 256),
+    "four": Workload(4, 6, 128),
+    "eight": Workload(8, 6, 128),
+    "large": Workload(1, 4, 64),
+}
 #: Method and layout of each of our sides.
 OURS = {
     "turns": {"method": "agentwrite", "layout": "turns"},
@@ -68,26 +75,32 @@ OURS = {
     "guided": {"method": "guided"},
     "parallel": {"method": "parallel"},
 }
-SIDES = ("baseline", *OURS, "bare")
+#: The sides of each workload. Each takes minutes, so they are where something can be learnt from them.
+SIDES = {
+    "one": ("baseline", "turns", "guided", "bare"),
+    "four": ("baseline", *OURS, "bare"),
+    "eight": ("baseline", "turns", "guided", "bare"),
+    "large": ("baseline", "turns", "guided", "bare"),
+}
 
 
 def main() -> None:
     """Runs the sides of each workload in turn and prints their medians and ratios."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     arguments.add_argument("--runs", type=int, default=5)
-    arguments.add_argument("--workload", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
+    arguments.add_argument("--workload", nargs="+", choices=WORKLOADS, default=["one", "four", "eight"])
+    arguments.add_argument("--model", type=Path, help="the demo model if none is named")
     arguments.add_argument("--json", type=Path, help="write the figures here")
-    arguments.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    arguments.add_argument("--side", choices=("baseline", *OURS, "bare"), help=argparse.SUPPRESS)
     options = arguments.parse_args()
     if options.side:
-        print(json.dumps(measure(options.side, WORKLOADS[options.workload[0]])))
+        print(json.dumps(measure(options.side, WORKLOADS[options.workload[0]], find(options.model).path)))
         return
+    model = find(options.model).path
     result = {
-        "model": find(None).path.name,
-        "machine": f"{platform.machine()}, {physical_cores()} cores, {platform.system()}",
-        "versions": {name: version(name) for name in ("longwriter-edge", "llama-cpp-python")},
+        **environment(model),
         "runs": options.runs,
-        "workloads": {name: compare(name, options.runs) for name in options.workload},
+        "workloads": {name: compare(name, options.runs, model) for name in options.workload},
     }
     text = json.dumps(result, indent=2)
     print(text)
@@ -95,38 +108,40 @@ def main() -> None:
         options.json.write_text(text + "\n", encoding="utf-8")
 
 
-def compare(name: str, runs: int) -> dict[str, Any]:
-    """Figures of all sides on one workload."""
-    figures: dict[str, list[Figures]] = {side: [] for side in SIDES}
+def compare(name: str, runs: int, model: Path) -> dict[str, Any]:
+    """Figures of the sides of one workload."""
+    sides = SIDES[name]
+    ours = [side for side in sides if side in OURS]
+    figures: dict[str, list[Figures]] = {side: [] for side in sides}
     for number in range(runs):
-        for side in SIDES:
-            figures[side].append(in_own_process(side, name))
-        speeds = (f"{side} {figures[side][-1]['tokens_per_second']:.1f}" for side in SIDES)
+        for side in sides:
+            figures[side].append(in_own_process(side, name, model))
+        speeds = (f"{side} {figures[side][-1]['tokens_per_second']:.1f}" for side in sides)
         print(f"{name}, run {number + 1}: {', '.join(speeds)} tokens/s", file=sys.stderr)
-    median = {side: median_of(figures[side], "tokens_per_second") for side in SIDES}
-    writing = {side: median_of(figures[side], "writing_tokens_per_second") for side in OURS}
+    median = {side: median_of(figures[side], "tokens_per_second") for side in sides}
+    writing = {side: median_of(figures[side], "writing_tokens_per_second") for side in ours}
     return {
         "workload": str(WORKLOADS[name]),
         "tokens_per_second": {
-            side: [figure["tokens_per_second"] for figure in figures[side]] for side in SIDES
+            side: [figure["tokens_per_second"] for figure in figures[side]] for side in sides
         },
         "median": median,
-        "ratio_to_baseline": {side: median[side] / median["baseline"] for side in OURS},
-        "writing_to_bare_loop": {side: writing[side] / median["bare"] for side in OURS},
+        "ratio_to_baseline": {side: median[side] / median["baseline"] for side in ours},
+        "writing_to_bare_loop": {side: writing[side] / median["bare"] for side in ours},
         "share_of_wall_outside_llama_decode": {
-            side: median_of(figures[side], "outside_decode") for side in OURS
+            side: median_of(figures[side], "outside_decode") for side in ours
         },
-        "tokens_read_again": {side: figures[side][-1]["tokens_reread"] for side in OURS},
+        "tokens_read_again": {side: figures[side][-1]["tokens_reread"] for side in ours},
     }
 
 
-def in_own_process(side: str, workload: str) -> Figures:
+def in_own_process(side: str, workload: str, model: Path) -> Figures:
     """The figures of one side, measured in a process of its own.
 
     In a common one the thread pools that the sides leave behind slow each other down: OpenMP spins less
     where it has more threads than cores.
     """
-    command = [sys.executable, __file__, "--workload", workload, "--side", side]
+    command = [sys.executable, __file__, "--workload", workload, "--side", side, "--model", str(model)]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     figures: Figures = json.loads(output.splitlines()[-1])
     return figures
@@ -137,9 +152,8 @@ def median_of(figures: list[Figures], name: str) -> float:
     return statistics.median(figure[name] for figure in figures)
 
 
-def measure(side: str, workload: Workload) -> Figures:
+def measure(side: str, workload: Workload, path: Path) -> Figures:
     """The figures of one side, in this process."""
-    path = find(None).path
     if side == "baseline":
         return baseline(path, workload)
     if side == "bare":
