@@ -69,9 +69,12 @@ def measure(method: Method, words: int) -> dict[str, Any]:
         )
         for number, (topic, titles) in enumerate(TOPICS.items())
     ]
-    with tempfile.TemporaryDirectory() as directory, Store(Path(directory) / "runs.sqlite3") as store:
-        with Writer(find(None).path, store) as writer:
-            written = list(writer.write_many(requests))
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Store(Path(directory) / "runs.sqlite3") as store,
+        Writer(find(None).path, store) as writer,
+    ):
+        written = list(writer.write_many(requests))
     documents = [result.document for result in written if result.document is not None]
     assert len(documents) == len(requests), [result.error for result in written]
     usages = [document.usage for document in documents]
