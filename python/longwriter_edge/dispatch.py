@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import cast
 
@@ -66,6 +67,8 @@ class Dispatcher:
         #: Seconds in which sequences were in use, and in which they could have been, of closed engines.
         self._used = self._available = 0.0
         self._deadline: float | None = None
+        #: The engine's worker has ended by itself.
+        self._dead = False
 
     @property
     def size(self) -> EngineSize:
@@ -93,19 +96,17 @@ class Dispatcher:
                     yield from self._fill(source)
                 if self._running:
                     yield from self._turn()
+                elif self._dead:
+                    self._close()
                 elif self._deferred and not self._stop.requested:
                     yield from self._renew()
                 else:
                     break
-            # What a stop left waiting between its plan and its sections.
-            for job in [*self._ready, *self._deferred]:
-                if job.begun:
-                    yield from _of(job, job.interrupt())
+            yield from self._interrupt()
         except KeyboardInterrupt:
             # Raised by Python's own handler. What the engine still has to tell is given up: a part of it may
             # be lost already, and no text may follow a gap.
-            for job in list(self._running.values()):
-                yield from _of(job, job.interrupt())
+            yield from self._interrupt()
             raise
         finally:
             for job in [*self._running.values(), *self._ready, *self._deferred]:
@@ -114,7 +115,7 @@ class Dispatcher:
 
     def _fill(self, source: Iterator[Job]) -> Iterator[tuple[Job, Event]]:
         """Adds documents until enough of them wait."""
-        while len(self._running) < QUEUE_FACTOR * self.size.sequences:
+        while not self._dead and len(self._running) < QUEUE_FACTOR * self.size.sequences:
             if self._ready:
                 job: Job | None = self._ready.popleft()
             elif len(self._deferred) < self.size.sequences:
@@ -141,19 +142,43 @@ class Dispatcher:
         if document.reserve > min(self.size.cells, self.size.cells_per_sequence):
             self._deferred.append(job)
             return
+        try:
+            number = engine.core.add(document)
+        except _core.EngineClosed:
+            # Its worker is gone, and says so with its last event.
+            self._dead = True
+            self._ready.appendleft(job)
+            return
+        begun = sum(other.begun for other in self._running.values())
+        self._running[number] = job
+        # Those that wait for a sequence begin when the engine first speaks of them.
+        if job.begun or begun < self.size.sequences:
+            yield from self._tell(job, number)
+
+    def _tell(self, job: Job, number: int) -> Iterator[tuple[Job, Event]]:
+        """Tells that a job's document has been added, and of the job itself if nobody knows of it."""
         if not job.begun:
             yield from _of(job, job.begin(self.size))
         if job.outcome is None:
-            self._running[engine.core.add(document)] = job
             yield from _of(job, job.added())
+        else:
+            self._drop(number)
+
+    def _drop(self, number: int) -> None:
+        """Forgets a document whose job has ended before it."""
+        assert self._engine is not None
+        del self._running[number]
+        with suppress(_core.EngineClosed):
+            self._engine.core.cancel(number)
 
     def _turn(self) -> Iterator[tuple[Job, Event]]:
         """Waits for what the engine says and hands it to the jobs."""
         assert self._engine is not None
         core = self._engine.core
         if self._stop.requested and self._deadline is None:
-            for number in self._running:
-                core.cancel(number)
+            with suppress(_core.EngineClosed):
+                for number in self._running:
+                    core.cancel(number)
             self._deadline = time.monotonic() + LAST_WORDS_SECONDS
         try:
             events = core.events(PULL_SECONDS)
@@ -172,16 +197,21 @@ class Dispatcher:
                 yield from self._hand(job, number, event)
         yield from self._save()
         if self._deadline is not None and time.monotonic() >= self._deadline:
-            for number in list(self._running):
-                job = self._running.pop(number)
-                yield from _of(job, job.interrupt())
+            yield from self._interrupt()
 
     def _hand(self, job: Job, number: int, event: _core.Event) -> Iterator[tuple[Job, Event]]:
         """Gives a job its event and sees to what follows from it."""
+        if not job.begun and not _is_cancelled(event):
+            yield from self._tell(job, number)
+            if job.outcome is not None:
+                return
         if isinstance(event, _core.Event.DocumentEnded):
             del self._running[number]
             if event.fault == CANCELLED:
-                yield from _of(job, job.cancelled(event))
+                if job.begun:
+                    yield from _of(job, job.cancelled(event))
+                else:
+                    job.abandon()
                 return
             yield from _of(job, job.take(event))
             if job.outcome is None and self._stop.requested:
@@ -191,9 +221,7 @@ class Dispatcher:
             return
         yield from _of(job, job.take(event))
         if job.outcome is not None:
-            del self._running[number]
-            assert self._engine is not None
-            self._engine.core.cancel(number)
+            self._drop(number)
 
     def _save(self) -> Iterator[tuple[Job, Event]]:
         try:
@@ -202,11 +230,25 @@ class Dispatcher:
             yield from self._lose(error)
 
     def _lose(self, error: LongWriterError) -> Iterator[tuple[Job, Event]]:
-        """Ends all jobs under way with ``error``; the next ones get a new engine."""
-        while self._running:
-            _, job = self._running.popitem()
-            yield from _of(job, job.fail(error))
+        """Ends all jobs under way with ``error``; the others get a new engine."""
+        lost, self._running = self._running, {}
         self._close()
+        for job in lost.values():
+            if job.begun:
+                yield from _of(job, job.fail(error))
+            else:
+                self._ready.append(job)
+
+    def _interrupt(self) -> Iterator[tuple[Job, Event]]:
+        """Ends the jobs that have begun, also those that wait between their plan and their sections."""
+        for job in [*self._running.values(), *self._ready, *self._deferred]:
+            if job.begun and job.outcome is None:
+                yield from _of(job, job.interrupt())
+            else:
+                job.abandon()
+        self._running.clear()
+        self._ready.clear()
+        self._deferred.clear()
 
     def _renew(self) -> Iterator[tuple[Job, Event]]:
         """Makes room for the jobs that did not fit into the engine: the next one is large enough for them."""
@@ -245,6 +287,11 @@ class Dispatcher:
             self._used += load.sequence_seconds
             self._available += load.step_seconds * self.size.sequences
             self._engine = None
+            self._dead = False
+
+
+def _is_cancelled(event: _core.Event) -> bool:
+    return isinstance(event, _core.Event.DocumentEnded) and event.fault == CANCELLED
 
 
 def _tokens(job: Job) -> tuple[tuple[int, ...], tuple[int, ...]]:

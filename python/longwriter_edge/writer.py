@@ -238,6 +238,8 @@ class Writer:
                 WrittenDocument.of(self.store.load(job.run), event) if whole else None,
                 None if whole else _error(job),
             )
+        if asked:
+            raise RunInterruptedError(f"{len(asked)} documents were not begun, since somebody asked to stop")
 
     def _run(self, jobs: Iterable[Job], needed: Demand) -> Iterator[tuple[Job, Event]]:
         flush = self.store.flush_if_due

@@ -226,10 +226,9 @@ def test_rows_that_are_gone_are_told(batch: Batch) -> None:
 
 
 def test_a_failed_document_does_not_end_the_others_and_is_tried_again(batch: Batch) -> None:
-    # Both are long enough for their sections to be in the same evaluations.
     batch.rows([row("a", words=200), row("b", words=200)])
     broken = FakeModel(faults=[(30, "nan")])
-    result = batch(model=broken)
+    result = batch("--sequences", "1", model=broken)
     assert result.code == 3
     (identity,) = batch.ids
     assert "not_finite" in next(iter(batch.failures.values()))

@@ -115,7 +115,8 @@ def test_many_documents_come_as_they_are_finished_and_one_failure_stays_alone(st
         short("Write a short one"),
         WriteRequest.of("Write too much", words=500_000, seed=1),
     ]
-    done = list(Writer(FakeModel(), store).write_many(requests))
+    # Slow enough that all are under way before the first is whole.
+    done = list(Writer(FakeModel(step_seconds=0.0005), store).write_many(requests))
     assert [written.number for written in done] == [2, 1, 0]
     assert isinstance(done[0].error, DoesNotFitError)
     assert done[0].document is None
@@ -130,6 +131,27 @@ def test_many_documents_are_the_same_as_each_alone(store: Store) -> None:
         written.number: written.document for written in Writer(FakeModel(), store).write_many(requests)
     }
     assert [together[number].text for number in range(5)] == alone
+
+
+def test_documents_that_wait_for_a_sequence_have_not_begun(store: Store) -> None:
+    requests = [short(f"Write number {number}", words=60, seed=number) for number in range(4)]
+    writer = Writer(FakeModel(step_seconds=0.001), store, settings=EngineSettings(sequences=1))
+    first = next(writer.write_many(requests))
+    assert first.number == 0
+    begun = [store.load(summary.run) for summary in store.runs(10)]
+    assert sum(record.status == "complete" for record in begun) == 1
+    assert sum(bool(record.sections) for record in begun) <= 2, "the others have no plan stored yet"
+
+
+def test_a_dead_engine_takes_only_the_documents_in_it_along(store: Store) -> None:
+    requests = [short(f"Write number {number}", words=60, seed=number) for number in range(6)]
+    model = FakeModel(faults=[(20, "panic")])
+    settings = EngineSettings(sequences=2)
+    done = list(Writer(model, store, settings=settings).write_many(requests))
+    # Each engine panics at its twentieth evaluation, which is in the middle of its first documents.
+    assert sorted(written.number for written in done) == list(range(6))
+    errors = [str(written.error) for written in done]
+    assert all("the engine failed" in error for error in errors), errors
 
 
 def test_a_document_whose_plan_is_larger_than_its_engine_gets_a_larger_one(store: Store) -> None:
