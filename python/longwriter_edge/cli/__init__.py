@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import click
 
+from longwriter_edge.cli.convert import convert
 from longwriter_edge.cli.exit_codes import ExitCode, exit_code
 from longwriter_edge.cli.plan import plan
 from longwriter_edge.cli.resume import resume
@@ -33,6 +34,7 @@ def group() -> None:
 group.add_command(write)
 group.add_command(plan)
 group.add_command(resume)
+group.add_command(convert)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
