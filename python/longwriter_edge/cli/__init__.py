@@ -15,6 +15,7 @@ import click
 
 from longwriter_edge.cli.convert import convert
 from longwriter_edge.cli.exit_codes import ExitCode, exit_code
+from longwriter_edge.cli.inspect import inspect
 from longwriter_edge.cli.plan import plan
 from longwriter_edge.cli.resume import resume
 from longwriter_edge.cli.write import write
@@ -35,6 +36,7 @@ group.add_command(write)
 group.add_command(plan)
 group.add_command(resume)
 group.add_command(convert)
+group.add_command(inspect)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
