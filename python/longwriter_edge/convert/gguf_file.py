@@ -108,12 +108,7 @@ def reserved(path: Path, *, force: bool) -> Iterator[None]:
         InputError: it exists and may not be replaced, or is no file.
         OutputError: it cannot be written, or another process is at it.
     """
-    if path.is_dir():
-        raise InputError(f"{path} is a directory", hint="name a file in it")
-    if path.exists() and not force:
-        raise InputError(f"{path} exists already", hint="name another file, or replace it with --force")
-    if not path.parent.is_dir():
-        raise InputError(f"the directory {path.parent} does not exist", hint="create it first")
+    check_target(path, force=force)
     lock = FileLock(part_of(path).with_name(f"{part_of(path).name}.lock"))
     try:
         acquired = lock.acquire()
@@ -125,6 +120,20 @@ def reserved(path: Path, *, force: bool) -> Iterator[None]:
         raise OutputError(f"another process is writing {part_of(path)}", hint="name another file")
     with lock:
         yield
+
+
+def check_target(path: Path, *, force: bool) -> None:
+    """Checks that a file of this name may be written.
+
+    Raises:
+        InputError: it exists and may not be replaced, or is no file.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a directory", hint="name a file in it")
+    if path.exists() and not force:
+        raise InputError(f"{path} exists already", hint="name another file, or replace it with --force")
+    if not path.parent.is_dir():
+        raise InputError(f"the directory {path.parent} does not exist", hint="create it first")
 
 
 def part_of(path: Path) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from longwriter_edge.render.progress import duration, fraction
+from longwriter_edge.render.sanitize import safe_line
 
 #: Seconds between two updates of the line on a terminal, and between two lines elsewhere.
 _ON_TERMINAL, _ELSEWHERE = 0.1, 10.0
@@ -35,11 +36,16 @@ class TransferLine:
 
     def update(self, done: int, total: int, what: str) -> None:
         """Tells that ``done`` of ``total`` bytes are done, and what is being done."""
+        seconds = self._clock() - self._started
+        self.say(self._line(done, total, what, seconds))
+
+    def say(self, line: str) -> None:
+        """Shows a line, if the last one has stood for a while."""
         now = self._clock()
         if self._quiet or now - self._shown < (_ON_TERMINAL if self._terminal else _ELSEWHERE):
             return
         self._shown = now
-        line = self._line(done, total, what, now - self._started)
+        line = safe_line(line)
         self._stream.write(f"\r\x1b[K{line}" if self._terminal else f"{line}\n")
         self._stream.flush()
         self._open = self._terminal
