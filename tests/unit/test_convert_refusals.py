@@ -167,6 +167,8 @@ def test_a_header_that_is_no_object_is_refused(tmp_path: Path, header: bytes) ->
         ({"architectures": None}, "no model class"),
         ({"hidden_size": "64"}, "hidden_size"),
         ({"num_hidden_layers": -1}, "num_hidden_layers"),
+        ({"num_hidden_layers": 2_000_000_000}, "2,000,000,000 layers"),
+        ({"head_dim": 2_000_000_000}, "2,000,000,000 values"),
         ({"num_key_value_heads": 3}, "cannot share"),
         ({"rope_theta": None, "rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, "dynamic"),
         ({"quantization_config": {"quant_method": "bitsandbytes"}}, "bitsandbytes"),
@@ -176,6 +178,13 @@ def test_a_header_that_is_no_object_is_refused(tmp_path: Path, header: bytes) ->
 def test_a_config_that_cannot_be_used_is_refused(llama: Path, changes: dict[str, Any], reason: str) -> None:
     change_config(llama, **changes)
     refused(llama, reason)
+
+
+def test_half_a_character_is_refused(llama: Path) -> None:
+    (llama / "chat_template.jinja").write_text("x")
+    path = llama / "tokenizer.json"
+    path.write_text(path.read_text().replace('"<|user|>"', '"\\ud800"'))
+    refused(llama, "no Unicode")
 
 
 def test_weights_of_integers_are_refused(llama: Path) -> None:

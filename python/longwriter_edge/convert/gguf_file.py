@@ -18,7 +18,7 @@ import numpy
 from longwriter_edge.convert.architectures import KeyValue
 from longwriter_edge.convert.encoding import GGML_TYPES, TargetType, encoded_size
 from longwriter_edge.convert.safetensors import RawArray
-from longwriter_edge.errors import InputError, OutputError
+from longwriter_edge.errors import CheckpointError, InputError, OutputError
 from longwriter_edge.store.lock import FileLock
 
 #: Room that a file system should keep, and that the header may need.
@@ -196,5 +196,11 @@ def _write_header(
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
+    except UnicodeEncodeError as error:
+        # JSON can escape halves of characters, which UTF-8 does not have.
+        raise CheckpointError(
+            f"the checkpoint has a text that is no Unicode: {error.object[:60]!r}",
+            hint="its tokenizer's files are damaged: download them again",
+        ) from error
     finally:
         writer.close()

@@ -9,6 +9,10 @@ from longwriter_edge.convert.architectures.layout import Computed, KeyValue, Wei
 from longwriter_edge.convert.json_file import JsonFile
 from longwriter_edge.errors import CheckpointError
 
+# LLAMA_MAX_LAYERS in llama.cpp, and a head far above any real one: what follows from them is computed.
+_MOST_LAYERS = 512
+_LARGEST_HEAD = 65_536
+
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
@@ -54,11 +58,15 @@ class Sizes:
         head: int,
         vocabulary: int,
     ) -> Sizes:
-        """The sizes, if the heads fit together.
+        """The sizes, if the heads fit together and llama.cpp has room for the layers.
 
         Raises:
-            CheckpointError: they do not.
+            CheckpointError: they do not, or it has not.
         """
+        if layers > _MOST_LAYERS or head > _LARGEST_HEAD:
+            raise CheckpointError(
+                f"{config.path}: no usable model has {layers:,} layers and heads of {head:,} values"
+            )
         if heads % shared_heads:
             raise CheckpointError(
                 f"{config.path}: {heads} attention heads cannot share {shared_heads} key-value heads"
