@@ -45,6 +45,10 @@ class ModelError(LongWriterError):
     """A model that cannot be found, read or used."""
 
 
+class CheckpointError(LongWriterError):
+    """A checkpoint that cannot be converted: damaged, incomplete, contradictory, or of an unknown kind."""
+
+
 class LibraryError(LongWriterError):
     """llama-cpp-python is missing, outside the tested range, or of another layout than expected."""
 

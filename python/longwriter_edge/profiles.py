@@ -12,6 +12,8 @@ from longwriter_edge.tokens import Ids, Plain, Vocabulary
 
 __all__ = [
     "GENERIC_SAMPLING",
+    "LONGWRITER_GLM",
+    "LONGWRITER_LLAMA",
     "NAMES",
     "PROFILE_KEY",
     "ChosenProfile",
@@ -30,13 +32,13 @@ GENERIC_SAMPLING = replace(
     SamplingSettings(), dry_multiplier=0.8, dry_base=1.75, dry_allowed_length=4, dry_window=None
 )
 
-_LONGWRITER_GLM = "longwriter-glm4-9b"
-_LONGWRITER_LLAMA = "longwriter-llama3.1-8b"
+LONGWRITER_GLM = "longwriter-glm4-9b"
+LONGWRITER_LLAMA = "longwriter-llama3.1-8b"
 _GLM = "glm4"
 _TEMPLATE = "chat-template"
 _PLAIN = "plain"
 #: What an override may name.
-NAMES = (_LONGWRITER_GLM, _LONGWRITER_LLAMA, _GLM, _TEMPLATE, _PLAIN)
+NAMES = (LONGWRITER_GLM, LONGWRITER_LLAMA, _GLM, _TEMPLATE, _PLAIN)
 
 _GLM_ARCHITECTURES = ("chatglm", "glm4")
 # GLM-4's special tokens (tokenizer_config.json of LongWriter-glm4-9b).
@@ -111,9 +113,9 @@ def _candidates(metadata: Mapping[str, str], vocabulary: Vocabulary) -> list[tup
     if own := metadata.get(PROFILE_KEY, "").strip():
         candidates.append((own, f"the file's {PROFILE_KEY}"))
     if is_longwriter and architecture in _GLM_ARCHITECTURES:
-        candidates.append((_LONGWRITER_GLM, f"a LongWriter model of architecture {architecture}"))
+        candidates.append((LONGWRITER_GLM, f"a LongWriter model of architecture {architecture}"))
     if is_longwriter and architecture == "llama":
-        candidates.append((_LONGWRITER_LLAMA, "a LongWriter model of architecture llama"))
+        candidates.append((LONGWRITER_LLAMA, "a LongWriter model of architecture llama"))
     # By its tokens rather than its template: templates in published GLM-4 files are often wrong. A GLM model
     # with other tokens is no fault of the file, so that is checked here and gives no warning.
     if architecture in _GLM_ARCHITECTURES and _mismatch(_GLM_TOKENS, vocabulary) is None:
@@ -125,11 +127,11 @@ def _candidates(metadata: Mapping[str, str], vocabulary: Vocabulary) -> list[tup
 
 
 def _build(name: str, metadata: Mapping[str, str], vocabulary: Vocabulary) -> PromptFormat:
-    if name == _LONGWRITER_GLM:
+    if name == LONGWRITER_GLM:
         return _glm(name, "LongWriter-glm4-9b, by token ids", SamplingSettings(), vocabulary)
     if name == _GLM:
         return _glm(name, "GLM-4 chat models, by token ids", GENERIC_SAMPLING, vocabulary)
-    if name == _LONGWRITER_LLAMA:
+    if name == LONGWRITER_LLAMA:
         return _longwriter_llama(vocabulary)
     if name == _TEMPLATE:
         return _from_template(metadata, vocabulary)
@@ -155,9 +157,9 @@ def _glm(name: str, description: str, sampling: SamplingSettings, vocabulary: Vo
 
 
 def _longwriter_llama(vocabulary: Vocabulary) -> PromptFormat:
-    _check_tokens(_LONGWRITER_LLAMA, _LLAMA_TOKENS, vocabulary)
+    _check_tokens(LONGWRITER_LLAMA, _LLAMA_TOKENS, vocabulary)
     return PromptFormat(
-        name=_LONGWRITER_LLAMA,
+        name=LONGWRITER_LLAMA,
         description="LongWriter-llama3.1-8b, [INST] without spaces",
         # The markers are ordinary text here, tokenized together with the query.
         before_user=(Ids((_LLAMA_BOS,)), Plain("[INST]")),

@@ -194,8 +194,9 @@ def test_help_is_quick_to_import() -> None:
         "import sys\n"
         "from longwriter_edge import cli\n"
         "assert cli.run(['--help']) == 0\n"
-        "assert cli.run(['write', '--help']) == 0\n"
-        "heavy = {'numpy', 'llama_cpp', 'rich', 'jinja2', 'sqlite3'} & set(sys.modules)\n"
+        "for command in ('write', 'convert', 'inspect', 'quantize'):\n"
+        "    assert cli.run([command, '--help']) == 0\n"
+        "heavy = {'numpy', 'gguf', 'llama_cpp', 'rich', 'jinja2', 'sqlite3'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)\n"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

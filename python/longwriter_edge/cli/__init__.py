@@ -14,8 +14,11 @@ from typing import NoReturn
 import click
 
 from longwriter_edge.cli.batch import batch
+from longwriter_edge.cli.convert import convert
 from longwriter_edge.cli.exit_codes import ExitCode, exit_code
+from longwriter_edge.cli.inspect import inspect
 from longwriter_edge.cli.plan import plan
+from longwriter_edge.cli.quantize import quantize
 from longwriter_edge.cli.resume import resume
 from longwriter_edge.cli.write import write
 from longwriter_edge.errors import LongWriterError, OutputError
@@ -35,6 +38,9 @@ group.add_command(write)
 group.add_command(batch)
 group.add_command(plan)
 group.add_command(resume)
+group.add_command(convert)
+group.add_command(inspect)
+group.add_command(quantize)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
