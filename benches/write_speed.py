@@ -20,7 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -203,13 +203,13 @@ def baseline(path: Path, workload: Workload) -> Figures:
 
 def ours(path: Path, workload: Workload, side: str) -> Figures:
     """This package's engine on the same documents, all of them at once."""
-    request = WriteRequest("", words=1600, seed=1, sampling=SAMPLING, **OURS[side])
+    requests = [
+        WriteRequest(INSTRUCTION.format(number=number), words=1600, seed=1, sampling=SAMPLING, **OURS[side])
+        for number in range(workload.documents)
+    ]
     with Model.open(path) as model:
         model.load_weights()
-        preparations = [
-            prepare(model, replace(request, instruction=INSTRUCTION.format(number=number)))
-            for number in range(workload.documents)
-        ]
+        preparations = [prepare(model, request) for request in requests]
         documents = [fixed_length_document(preparation, workload) for preparation in preparations]
         cells = max(document.reserve for document in documents)
         sections = workload.sections if side == "parallel" else 1
