@@ -42,9 +42,8 @@ def main() -> None:
     add_metadata(writer, options.layers)
     planned = list(tensors(options.layers))
     for name, shape, kind in planned:
-        size = nbytes(shape, kind)
-        stored = shape if kind == Quantization.F32 else gguf.quant_shape_to_byte_shape(shape, kind)
-        writer.add_tensor_info(name, stored, np.dtype(np.uint8), size, raw_dtype=kind)
+        stored = gguf.quant_shape_to_byte_shape(shape, kind)
+        writer.add_tensor_info(name, stored, np.dtype(np.uint8), nbytes(shape, kind), raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()

@@ -64,6 +64,10 @@ class Dispatcher:
         #: Jobs that need another engine.
         self._deferred: list[Job] = []
         self._running: dict[int, Job] = {}
+        #: Every job that was taken and has not ended.
+        self._open: set[Job] = set()
+        #: What the engine before was made for, while a larger one is only planned.
+        self._smaller: Demand | None = None
         #: Seconds in which sequences were in use, and in which they could have been, of closed engines.
         self._used = self._available = 0.0
         self._deadline: float | None = None
@@ -109,7 +113,7 @@ class Dispatcher:
             yield from self._interrupt()
             raise
         finally:
-            for job in [*self._running.values(), *self._ready, *self._deferred]:
+            for job in self._open:
                 job.abandon()
             self._close()
 
@@ -120,6 +124,8 @@ class Dispatcher:
                 job: Job | None = self._ready.popleft()
             elif len(self._deferred) < self.size.sequences:
                 job = next(source, None)
+                if job is not None:
+                    self._open.add(job)
             else:
                 job = None
             if job is None:
@@ -128,16 +134,22 @@ class Dispatcher:
 
     def _start(self, job: Job) -> Iterator[tuple[Job, Event]]:
         """Adds a job's next document, or defers the job."""
-        engine = self._engine
-        if engine is None:
-            engine = self._make(job)
+        try:
+            engine = self._engine or self._make(job)
+        except ModelError as error:
+            if self._smaller is None:
+                raise
+            # The others may still have room in one as it was before.
+            self._demand, self._smaller, self._size = self._smaller, None, None
+            yield from self._emit(job, job.fail(error))
+            return
         if self._tokens != _tokens(job):
             self._deferred.append(job)
             return
         try:
             document = job.document(engine)
         except LongWriterError as error:
-            yield from _of(job, job.fail(error))
+            yield from self._emit(job, job.fail(error))
             return
         if document.reserve > min(self.size.cells, self.size.cells_per_sequence):
             self._deferred.append(job)
@@ -158,9 +170,9 @@ class Dispatcher:
     def _tell(self, job: Job, number: int) -> Iterator[tuple[Job, Event]]:
         """Tells that a job's document has been added, and of the job itself if nobody knows of it."""
         if not job.begun:
-            yield from _of(job, job.begin(self.size))
+            yield from self._emit(job, job.begin(self.size))
         if job.outcome is None:
-            yield from _of(job, job.added())
+            yield from self._emit(job, job.added())
         else:
             self._drop(number)
 
@@ -209,17 +221,18 @@ class Dispatcher:
             del self._running[number]
             if event.fault == CANCELLED:
                 if job.begun:
-                    yield from _of(job, job.cancelled(event))
+                    yield from self._emit(job, job.cancelled(event))
                 else:
                     job.abandon()
+                    self._open.discard(job)
                 return
-            yield from _of(job, job.take(event))
+            yield from self._emit(job, job.take(event))
             if job.outcome is None and self._stop.requested:
-                yield from _of(job, job.interrupt())
+                yield from self._emit(job, job.interrupt())
             elif job.outcome is None:
                 yield from self._start(job)
             return
-        yield from _of(job, job.take(event))
+        yield from self._emit(job, job.take(event))
         if job.outcome is not None:
             self._drop(number)
 
@@ -229,23 +242,30 @@ class Dispatcher:
         except LongWriterError as error:
             yield from self._lose(error)
 
+    def _emit(self, job: Job, events: Iterator[Event]) -> Iterator[tuple[Job, Event]]:
+        for event in events:
+            yield job, event
+        if job.outcome is not None:
+            self._open.discard(job)
+
     def _lose(self, error: LongWriterError) -> Iterator[tuple[Job, Event]]:
         """Ends all jobs under way with ``error``; the others get a new engine."""
         lost, self._running = self._running, {}
         self._close()
         for job in lost.values():
             if job.begun:
-                yield from _of(job, job.fail(error))
+                yield from self._emit(job, job.fail(error))
             else:
                 self._ready.append(job)
 
     def _interrupt(self) -> Iterator[tuple[Job, Event]]:
         """Ends the jobs that have begun, also those that wait between their plan and their sections."""
-        for job in [*self._running.values(), *self._ready, *self._deferred]:
+        for job in list(self._open):
             if job.begun and job.outcome is None:
-                yield from _of(job, job.interrupt())
+                yield from self._emit(job, job.interrupt())
             else:
                 job.abandon()
+                self._open.discard(job)
         self._running.clear()
         self._ready.clear()
         self._deferred.clear()
@@ -259,7 +279,7 @@ class Dispatcher:
             try:
                 cells, sections = max(cells, job.cells), max(sections, job.parallel_sections)
             except LongWriterError as error:
-                yield from _of(job, job.fail(error))
+                yield from self._emit(job, job.fail(error))
             else:
                 self._ready.append(job)
         if self._ready and self._tokens == _tokens(self._ready[0]) and cells <= self._demand.document_cells:
@@ -269,7 +289,8 @@ class Dispatcher:
                 f"{self.size.cells_per_sequence:,} could be had",
                 hint="close other programs, ask for fewer words, or use --kv-type q8_0",
             )
-            yield from _of(job, job.fail(refusal))
+            yield from self._emit(job, job.fail(refusal))
+        self._smaller = self._demand
         self._demand = replace(self._demand, document_cells=cells, parallel_sections=sections)
         self._size = None
 
@@ -277,7 +298,7 @@ class Dispatcher:
         """An engine for the jobs that have the same special tokens as ``job``."""
         stop, suppressed = tokens = _tokens(job)
         engine = self._model.engine(self.size, stop=stop, suppressed=suppressed)
-        self._engine, self._tokens = engine, tokens
+        self._engine, self._tokens, self._smaller = engine, tokens, None
         return engine
 
     def _close(self) -> None:
@@ -297,7 +318,3 @@ def _is_cancelled(event: _core.Event) -> bool:
 def _tokens(job: Job) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Tokens that end a section, and those that are never sampled."""
     return job.preparation.stop_tokens, job.preparation.suppressed_tokens
-
-
-def _of(job: Job, events: Iterator[Event]) -> Iterator[tuple[Job, Event]]:
-    return ((job, event) for event in events)

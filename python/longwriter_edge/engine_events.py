@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 from longwriter_edge import _core
 from longwriter_edge.errors import GenerationError
@@ -43,7 +44,8 @@ def pull(engine: _core.Engine, document: int, stop: Stop) -> Iterator[list[_core
     deadline: float | None = None
     while True:
         if stop.requested and deadline is None:
-            engine.cancel(document)
+            with suppress(_core.EngineClosed):
+                engine.cancel(document)
             deadline = time.monotonic() + LAST_WORDS_SECONDS
         batch: list[_core.Event] = []
         try:

@@ -110,9 +110,9 @@ class Planning:
                 if event.text:
                     yield PlanText(event.text)
             case _core.Event.DocumentEnded():
+                self.usages.append(event.usage)
                 if event.fault is not None:
                     raise fault_error(event)
-                self.usages.append(event.usage)
                 yield from self._judge()
 
     def _judge(self) -> Iterator[Event]:

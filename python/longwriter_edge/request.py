@@ -79,6 +79,8 @@ class WriteRequest:
                 raise InputError(
                     f"there is no {what} {value!r}", hint=f"choose one of {', '.join(get_args(kind))}"
                 )
+        if self.context_tokens is not None and not is_whole(self.context_tokens):
+            raise InputError(f"the context must be a whole number of tokens, not {self.context_tokens!r}")
         if self.sections is not None and not (is_whole(self.sections) and 1 <= self.sections <= MAX_SECTIONS):
             raise InputError(f"the sections must be from 1 to {MAX_SECTIONS}, not {self.sections!r}")
 

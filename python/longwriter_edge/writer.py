@@ -119,7 +119,7 @@ class Writer:
             if output is not None:
                 document = stack.enter_context(DocumentOutput.to_file(Path(output)))
             job = new_job(self._model, self.store, _request(request), output=document)
-            for _, event in self._run([job], _demand_of(job)):
+            for event in self._run_one(job):
                 if isinstance(event, RunEnded):
                     ended = event
             if job.outcome != "complete":
@@ -138,11 +138,10 @@ class Writer:
         Raises:
             InputError: the request cannot be used; DoesNotFitError if the document has no room.
             ModelError, StoreError: the model or the store cannot be used.
+            RunInterruptedError: :meth:`stop` was called before the run began.
         """
         with self._alone():
-            job = new_job(self._model, self.store, _request(request), output=output)
-            for _, event in self._run([job], _demand_of(job)):
-                yield event
+            yield from self._run_one(new_job(self._model, self.store, _request(request), output=output))
 
     def resume(self, run: str, *, output: DocumentOutput | None = None) -> Generator[Event, None, None]:
         """Goes on with a stored run where it stopped, inside its section; yields as :meth:`stream` does.
@@ -157,9 +156,7 @@ class Writer:
             record = self.store.load(run)
             if record.status == "complete":
                 raise RunNotFoundError(f"run {run} is complete", hint="nothing is left to write")
-            job = resumed_job(self._model, self.store, record, output=output, held=held.pop_all())
-            for _, event in self._run([job], _demand_of(job)):
-                yield event
+            yield from self._run_one(resumed_job(self._model, self.store, record, output=output, held=held))
 
     def write_many(self, requests: Iterable[WriteRequest | str]) -> Iterator[Written]:
         """Writes documents at the same time; yields each when it is whole or has failed.
@@ -216,9 +213,15 @@ class Writer:
             else:
                 wanted.append((number, request))
 
+        late: list[Written] = []
+
         def jobs() -> Iterator[Job]:
             for number, request in wanted:
-                job = new_job(self._model, self.store, request)
+                try:
+                    job = new_job(self._model, self.store, request)
+                except InputError as error:
+                    late.append(Written(number, request, None, error))
+                    continue
                 numbers[job.run] = number
                 yield job
 
@@ -230,7 +233,7 @@ class Writer:
                 continue
             number = numbers.pop(job.run)
             if job.outcome == "interrupted":
-                raise _error(job)
+                continue
             whole = job.outcome == "complete"
             yield Written(
                 number,
@@ -238,10 +241,31 @@ class Writer:
                 WrittenDocument.of(self.store.load(job.run), event) if whole else None,
                 None if whole else _error(job),
             )
+        for written in late:
+            del asked[written.number]
+            yield written
         if asked:
-            raise RunInterruptedError(f"{len(asked)} documents were not begun, since somebody asked to stop")
+            raise RunInterruptedError(
+                f"{len(asked)} documents were not finished, since somebody asked to stop",
+                hint="those that were begun are in the store: resume() goes on with them",
+            )
 
-    def _run(self, jobs: Iterable[Job], needed: Demand) -> Iterator[tuple[Job, Event]]:
+    def _run_one(self, job: Job) -> Generator[Event, None, None]:
+        """Runs a job alone.
+
+        Raises:
+            RunInterruptedError: somebody asked to stop before it began.
+        """
+        try:
+            with closing(self._run([job], _demand_of(job))) as events:
+                for _, event in events:
+                    yield event
+        finally:
+            job.abandon()
+        if not job.begun:
+            raise _error(job)
+
+    def _run(self, jobs: Iterable[Job], needed: Demand) -> Generator[tuple[Job, Event], None, None]:
         flush = self.store.flush_if_due
         with closing(Dispatcher(self._model, self._settings, self._stop, flush, needed).run(jobs)) as events:
             yield from events

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,10 @@ import pytest
 
 from fake_cli import ANSWERS, PLAN, SHIPS, WATER, Result, Run
 from longwriter_edge import _core
+from longwriter_edge.batch import runner
+from longwriter_edge.batch.files import RowOutput
+from longwriter_edge.errors import OutputError
+from longwriter_edge.store.lock import FileLock
 from longwriter_edge.testing import FakeModel
 
 ANSWER = "One sea. Another sea. "
@@ -158,6 +163,9 @@ def test_rows_with_one_prompt_differ_and_another_run_gives_the_same(batch: Batch
         (b'{"id": "a\\u0000b", "prompt": "x"}', "control characters"),
         (b'{"prompt": "' + b"x" * (10 * 1024 * 1024) + b'"}', "10,485,7"),
         (b"[" * 200_000, "nested too deeply"),
+        (b'{"prompt": "x", "note": ' + b"[" * 900 + b"]" * 900 + b"}", "nested too deeply"),
+        (b'{"prompt": "x", "note": 1e400}', "number that JSON does not have"),
+        (b'{"prompt": "x", "context_tokens": "many"}', "whole number of tokens"),
     ],
 )
 def test_a_bad_row_is_named_with_its_line_and_the_others_are_written(
@@ -180,7 +188,8 @@ def test_an_id_that_stands_twice_is_refused_the_second_time(batch: Batch) -> Non
 
 
 @pytest.mark.parametrize(
-    "identity", ["../a", "/etc/passwd", "a/b", "a\\b", ".hidden", "con", "a.", "c:a", "NUL.md"]
+    "identity",
+    ["../a", "/etc/passwd", "a/b", "a\\b", ".hidden", "con", "a.", "c:a", "NUL.md", "\U0001f600" * 80],
 )
 def test_an_id_that_is_no_file_name_is_refused_where_files_are_written(
     batch: Batch, tmp_path: Path, identity: str
@@ -350,3 +359,124 @@ def test_an_input_that_is_missing_is_named(run: Run, tmp_path: Path) -> None:
     assert result.code == 2
     assert "none.jsonl" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bad_row_with_the_id_of_a_good_one_does_not_take_its_place(batch: Batch) -> None:
+    batch.rows([row("a"), row("a"), row("b")])
+    assert batch("--ordered").code == 3
+    assert batch.ids == ["a", "b"]
+
+
+def test_ordered_rows_do_not_wait_for_one_that_failed(batch: Batch) -> None:
+    batch.rows([row("a", words=200), row("b")])
+    assert batch("--ordered", "--sequences", "1", model=FakeModel(faults=[(30, "nan")])).code == 3
+    assert batch.ids == ["b"]
+
+
+def test_a_file_of_failures_never_takes_the_place_of_another_file(run: Run, batch: Batch) -> None:
+    batch.rows([row("a"), b"bad"])
+    before = batch.input.read_bytes()
+    other = batch.directory / "other.txt"
+    other.write_text("mine", encoding="utf-8")
+    for path in (batch.input, other):
+        assert batch("--failures", str(path)).code == 2
+        assert run("batch", str(batch.input), "--failures", str(path), model=model()).code == 2
+    assert batch.input.read_bytes() == before
+    assert other.read_text(encoding="utf-8") == "mine"
+    for _ in range(2):
+        assert batch("--failures", str(batch.directory / "bad.jsonl")).code == 3, "its own is replaced"
+
+
+def test_an_unfinished_row_that_has_changed_begins_anew(batch: Batch) -> None:
+    batch.rows([row("a", words=200), row("b")])
+    assert batch("--sequences", "1", model=FakeModel(faults=[(30, "nan")])).code == 3
+    batch.rows([row("a", words=30), row("b")])
+    result = batch()
+    assert result.code == 0
+    assert "'a' has changed, so it is begun anew" in result.stderr
+    assert {written["id"]: written["target_words"] for written in batch.written} == {"a": 30, "b": 20}
+
+
+def test_files_of_documents_can_be_asked_for_later_and_foreign_ones_stay(
+    batch: Batch, tmp_path: Path
+) -> None:
+    batch.rows([row("a")])
+    assert batch().code == 0
+    before = batch.output.read_bytes()
+    documents = tmp_path / "docs"
+    assert batch("--out-dir", str(documents)).code == 0
+    assert (documents / "a.md").read_text(encoding="utf-8") == batch.written[0]["response"]
+    assert batch.output.read_bytes() == before
+    (documents / "b.md").write_text("mine", encoding="utf-8")
+    batch.rows([row("a"), row("b")])
+    assert batch("--out-dir", str(documents)).code == 3
+    assert (documents / "b.md").read_text(encoding="utf-8") == "mine"
+
+
+def test_limit_after_a_whole_run_does_not_miss_the_other_rows(batch: Batch) -> None:
+    batch.rows([row("a"), row("b")])
+    batch()
+    assert "not in the input" not in batch("--limit", "1").stderr
+
+
+def test_two_processes_do_not_write_one_output(run: Run, batch: Batch) -> None:
+    batch.rows([row("a")])
+    state = batch.directory / "out.jsonl.state"
+    state.mkdir()
+    with FileLock(state / "batch.lock") as lock:
+        assert lock.acquire()
+        result = batch()
+    assert result.code == 1
+    assert "another process is writing" in result.stderr
+    assert batch().code == 0
+
+
+def test_an_output_that_cannot_be_written_ends_the_batch_and_nothing_is_lost(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch.rows([row("a"), row("b")])
+
+    def full(*_: object) -> None:
+        raise OutputError("the disk is full", hint="free some space")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RowOutput, "write", full)
+        result = batch("--json")
+    assert result.code == 1
+    assert result.events[-1]["outcome"] == "failed"
+    assert "the disk is full" in result.events[-1]["error"]
+    assert batch().code == 0
+    assert sorted(batch.ids) == ["a", "b"]
+
+
+def test_a_damaged_run_fails_its_row_alone(batch: Batch) -> None:
+    batch.rows([row("a", words=200)])
+    assert batch(model=FakeModel(faults=[(30, "nan")])).code == 3
+    with sqlite3.connect(batch.directory / "out.jsonl.state" / "runs.sqlite3") as connection:
+        (config,) = connection.execute("SELECT config FROM runs").fetchone()
+        damaged = {**json.loads(config), "request": {"instruction": "x"}}
+        connection.execute("UPDATE runs SET config = ?", (json.dumps(damaged),))
+    batch.rows([row("a", words=200), row("b")])
+    assert batch().code == 3
+    assert batch.ids == ["b"]
+    assert "cannot be read" in batch.failures[1]
+
+
+def test_interrupted_batches_go_on(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch.rows([row(number, words=100) for number in range(6)])
+    release = runner.Batch._put_out
+
+    def stopping(self: runner.Batch, found: Any) -> None:
+        release(self, found)
+        self.stop()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runner.Batch, "_put_out", stopping)
+        result = batch("--sequences", "2", model=FakeModel(step_seconds=0.0005))
+    assert result.code == 130
+    assert "same command again" in result.stderr
+    early = batch.ids
+    assert 1 <= len(early) < 6
+    assert batch(model=FakeModel()).code == 0
+    assert batch.ids[: len(early)] == early
+    assert sorted(batch.ids) == [str(number) for number in range(6)]

@@ -15,10 +15,12 @@ from longwriter_edge.errors import (
     DoesNotFitError,
     GenerationError,
     InputError,
+    ModelError,
     RunInterruptedError,
+    StoreError,
     WriterBusyError,
 )
-from longwriter_edge.events import RunEnded, RunStarted, SectionText
+from longwriter_edge.events import PlanReady, RunEnded, RunStarted, SectionText
 from longwriter_edge.testing import FakeModel
 
 #: Longest wait for another thread, in seconds.
@@ -144,23 +146,98 @@ def test_documents_that_wait_for_a_sequence_have_not_begun(store: Store) -> None
 
 
 def test_a_dead_engine_takes_only_the_documents_in_it_along(store: Store) -> None:
+    class Once(FakeModel):
+        """Its first engine panics, in the middle of its first documents."""
+
+        def engine(self, *arguments: Any, **options: Any) -> Any:
+            engine = super().engine(*arguments, **options)
+            self._faults = []
+            return engine
+
     requests = [short(f"Write number {number}", words=60, seed=number) for number in range(6)]
-    model = FakeModel(faults=[(20, "panic")])
-    settings = EngineSettings(sequences=2)
-    done = list(Writer(model, store, settings=settings).write_many(requests))
-    # Each engine panics at its twentieth evaluation, which is in the middle of its first documents.
-    assert sorted(written.number for written in done) == list(range(6))
-    errors = [str(written.error) for written in done]
-    assert all("the engine failed" in error for error in errors), errors
+    writer = Writer(Once(faults=[(20, "panic")]), store, settings=EngineSettings(sequences=2))
+    done = {written.number: written for written in writer.write_many(requests)}
+    assert sorted(done) == list(range(6))
+    lost = [number for number, written in done.items() if written.error is not None]
+    assert 1 <= len(lost) <= 2
+    assert all("the engine failed" in str(done[number].error) for number in lost)
+    assert all(done[number].document is not None for number in done.keys() - set(lost))
 
 
-def test_a_document_whose_plan_is_larger_than_its_engine_gets_a_larger_one(store: Store) -> None:
-    settings = EngineSettings(sequences=2)
-    requests = [short("Write a short one", words=5), sea(), short("Write a long one", words=2000)]
-    model = FakeModel(ANSWERS)
-    # The first is known to be small, so the engine is; the others come later and do not fit.
-    writer = Writer(model, store, settings=settings)
-    assert [written.error for written in writer.write_many(requests)] == [None, None, None]
+#: A plan whose lines are far longer than is reckoned with before there is one.
+LONG_POINT = "how far the water reaches and who has seen it, " * 24
+LONG_TITLE = "and all that lies beyond it, as far as anybody has gone, " * 3
+LONG_PLAN = (
+    "Title: The Sea\n"
+    f"Paragraph 1 - Title: Wide Water {LONG_TITLE} - Main Point: one, {LONG_POINT} - Word Count: 100 words\n"
+    f"Paragraph 2 - Title: Old Ships {LONG_TITLE} - Main Point: two, {LONG_POINT} - Word Count: 100 words\n"
+)
+
+
+class Counting(FakeModel):
+    """Keeps the sizes of its engines; those from ``fails_from`` on cannot be made."""
+
+    def __init__(self, *, fails_from: int = 100) -> None:
+        super().__init__([(INSTRUCTION, LONG_PLAN), ("Wide Water", WATER), ("Old Ships", SHIPS)])
+        self.cells: list[int] = []
+        self._fails_from = fails_from
+
+    def engine(self, size: Any, **options: Any) -> Any:
+        self.cells.append(size.cells_per_sequence)
+        if len(self.cells) >= self._fails_from:
+            raise ModelError("there is no memory")
+        return super().engine(size, **options)
+
+
+def test_a_plan_that_needs_more_cells_gets_a_larger_engine(store: Store) -> None:
+    model = Counting()
+    document = Writer(model, store).write(sea())
+    assert [section.text for section in document.sections] == [WATER, SHIPS]
+    first, second = model.cells
+    assert second > first
+
+
+def test_a_larger_engine_that_cannot_be_made_fails_that_document_alone(store: Store) -> None:
+    writer = Writer(Counting(fails_from=2), store, settings=EngineSettings(sequences=1))
+    done = {written.number: written for written in writer.write_many([sea(), short("Write a short one")])}
+    assert "no memory" in str(done[0].error)
+    assert done[1].error is None
+
+
+def test_the_first_engine_that_cannot_be_made_raises_and_leaves_a_run_to_resume(store: Store) -> None:
+    with pytest.raises(ModelError, match="no memory"):
+        Writer(Counting(fails_from=1), store).write(sea())
+    (summary,) = store.runs(10)
+    assert summary.status == "interrupted"
+    assert list(Writer(FakeModel(ANSWERS), store).resume(summary.run))[-1].outcome == "complete"
+
+
+def test_a_stop_before_the_start_leaves_a_run_that_can_be_resumed_at_once(store: Store) -> None:
+    writer = Writer(FakeModel(ANSWERS), store)
+    writer.stop()
+    with pytest.raises(RunInterruptedError) as caught:
+        list(writer.stream(sea()))
+    # Inside the handler the error, and all that it refers to, is still alive.
+    assert list(writer.resume(caught.value.run or ""))[-1].outcome == "complete"
+
+
+def test_the_right_model_resumes_what_the_wrong_one_may_not(store: Store) -> None:
+    writer = Writer(FakeModel(ANSWERS, faults=[(300, "nan")]), store)
+    with pytest.raises(GenerationError) as caught:
+        writer.write(sea())
+    other = FakeModel(ANSWERS)
+    other.fingerprint = "other"
+    with pytest.raises(StoreError, match="another model"):
+        list(Writer(other, store).resume(caught.value.run or ""))
+    assert list(Writer(FakeModel(ANSWERS), store).resume(caught.value.run or ""))[-1].outcome == "complete"
+
+
+def test_a_stream_that_is_closed_between_plan_and_sections_is_saved(store: Store) -> None:
+    events = Writer(FakeModel(ANSWERS), store).stream(sea())
+    assert any(isinstance(event, PlanReady) for event in events)
+    events.close()
+    (summary,) = store.runs(10)
+    assert (summary.status, summary.sections) == ("interrupted", 2)
 
 
 def test_a_second_document_in_the_middle_of_the_first_is_refused(store: Store) -> None:

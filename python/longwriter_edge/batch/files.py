@@ -47,14 +47,14 @@ class RowOutput:
             return set()
         ids = set()
         with _translated(self._path):
-            self._file = self._path.open("a+b", buffering=0)
-            self._file.seek(0)
+            self._file = self._path.open("ab", buffering=0)
             end = 0
-            for line in self._file:
-                if not line.endswith(b"\n"):
-                    break
-                end += len(line)
-                ids.add(_id_of(line))
+            with self._path.open("rb") as written:
+                for line in written:
+                    if not line.endswith(b"\n"):
+                        break
+                    end += len(line)
+                    ids.add(_id_of(line))
             self._file.truncate(end)
         return ids
 
@@ -146,6 +146,14 @@ class BatchFiles:
         self.location = location
         self._documents = documents
 
+    def has_document(self, identity: str) -> bool:
+        """Whether there is a file of this document."""
+        return self._documents is not None and (self._documents / f"{identity}.md").exists()
+
+    def wants_document(self, identity: str) -> bool:
+        """Whether there should be a file of this document, and is none."""
+        return self._documents is not None and not self.has_document(identity)
+
     def save_document(self, identity: str, text: str) -> None:
         """Writes a document to a file of its own, if that is wanted; the id has been checked.
 
@@ -158,7 +166,10 @@ class BatchFiles:
         fresh = self._documents / f".{identity}.md.new"
         with _translated(path):
             try:
-                fresh.write_text(text, encoding="utf-8", errors="replace", newline="\n")
+                with fresh.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
                 fresh.replace(path)
             except OSError:
                 fresh.unlink(missing_ok=True)
@@ -170,6 +181,7 @@ def open_files(
     output: Path | None,
     *,
     stdout: TextIO,
+    source: Path | None = None,
     failures: Path | None = None,
     documents: Path | None = None,
     force: bool = False,
@@ -179,6 +191,7 @@ def open_files(
     Args:
         output: The file of finished rows; ``None`` for ``stdout``, which cannot be resumed.
         stdout: Where rows go without a file.
+        source: The input, which none of the files may be; ``None`` for standard input.
         failures: The file of failed rows; ``None`` for the output's name with ``.failures``.
         documents: A directory for a Markdown file a document; made if it is missing.
         force: Begin anew, without what an earlier process wrote.
@@ -190,18 +203,28 @@ def open_files(
     """
     with ExitStack() as stack:
         if output is None:
-            state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="longwriter-edge-")))
+            with _translated(Path(tempfile.gettempdir())):
+                temporary = tempfile.TemporaryDirectory(prefix="longwriter-edge-")
+            state = Path(stack.enter_context(temporary))
+            _check_failures(failures, source, state, force)
         else:
-            output = output.absolute()
+            # Two names of one file must not have two states.
+            output = Path(os.path.realpath(output))
             state = output.with_name(f"{output.name}.state")
             failures = failures or output.with_name(f"{output.stem}.failures{output.suffix or '.jsonl'}")
-            _check_output(output, failures, state, force)
+            _check_output(output, source, state, force)
+            if failures.absolute() == output:
+                raise InputError(f"{output} cannot take finished rows and failures", hint="name two files")
+            _check_failures(failures, source, state, force)
             stack.enter_context(_locked(output, state))
             if force:
                 with _translated(output):
                     output.unlink(missing_ok=True)
                     for path in state.glob("runs.sqlite3*"):
                         shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if failures is not None:
+            with _translated(state):
+                (state / _FAILURES_NOTE).write_text(str(failures.absolute()), encoding="utf-8")
         if documents is not None:
             with _translated(documents):
                 documents.mkdir(parents=True, exist_ok=True)
@@ -212,9 +235,31 @@ def open_files(
         yield BatchFiles(rows, FailureFile(failures), store, documents, location)
 
 
-def _check_output(output: Path, failures: Path, state: Path, force: bool) -> None:
-    if failures.absolute() == output:
-        raise InputError(f"{output} cannot take finished rows and failures", hint="name two files")
+#: The file of a state that names its file of failures, which may be replaced.
+_FAILURES_NOTE = "failures.path"
+
+
+def _check_failures(failures: Path | None, source: Path | None, state: Path, force: bool) -> None:
+    """Refuses a file of failures that is another's."""
+    if failures is None:
+        return
+    _check_not_source(failures, source)
+    note = state / _FAILURES_NOTE
+    ours = note.exists() and note.read_text(encoding="utf-8") == str(failures.absolute())
+    if failures.exists() and not (ours or force):
+        raise InputError(
+            f"{failures} exists already, and is not of this batch",
+            hint="name another file with --failures, or replace it with --force",
+        )
+
+
+def _check_not_source(path: Path, source: Path | None) -> None:
+    if source is not None and path.exists() and source.exists() and path.samefile(source):
+        raise InputError(f"{path} is the input of the batch", hint="name another file")
+
+
+def _check_output(output: Path, source: Path | None, state: Path, force: bool) -> None:
+    _check_not_source(output, source)
     if not output.parent.is_dir():
         raise InputError(
             f"the directory {output.parent} of the output does not exist", hint="create it first"
@@ -223,12 +268,11 @@ def _check_output(output: Path, failures: Path, state: Path, force: bool) -> Non
         raise InputError(f"{output} is not a file", hint="name a file")
     if state.exists() or force:
         return
-    for path in (output, failures):
-        if path.exists() and path.stat().st_size:
-            raise InputError(
-                f"{path} exists already, and there is no {state.name} to go on from",
-                hint="name another file, or replace it with --force",
-            )
+    if output.exists() and output.stat().st_size:
+        raise InputError(
+            f"{output} exists already, and there is no {state.name} to go on from",
+            hint="name another file, or replace it with --force",
+        )
 
 
 @contextmanager

@@ -18,6 +18,10 @@ from longwriter_edge.settings import SamplingSettings, is_whole
 MOST_ROW_BYTES = 2 * 1024 * 1024
 #: Longest id in characters; as a file's name it needs room for more bytes and an ending.
 MOST_ID_CHARACTERS = 80
+#: Most bytes of an id that is the name of a file: most systems allow 255, and an ending is added.
+MOST_NAME_BYTES = 240
+#: How deeply a row may be nested: nothing here needs more than a list.
+MOST_DEPTH = 50
 
 _CHUNK = 64 * 1024
 _REQUEST_FIELDS = ("method", "layout", "context_policy", "context_tokens", "sections", "seed", "plan")
@@ -91,8 +95,6 @@ def read_rows(stream: BinaryIO, defaults: Defaults, limit: int | None = None) ->
     lines: dict[str, int] = {}
     rows = 0
     for number, line in _lines(stream):
-        if limit is not None and rows >= limit:
-            return
         if isinstance(line, bytes) and not line.strip():
             continue
         rows += 1
@@ -108,6 +110,8 @@ def read_rows(stream: BinaryIO, defaults: Defaults, limit: int | None = None) ->
             yield _row(number, identity, found, defaults)
         except InputError as error:
             yield BadRow(number, identity, f"{error} ({error.hint})" if error.hint else str(error))
+        if rows == limit:
+            return
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | InputError]]:
@@ -146,11 +150,31 @@ def _object(line: bytes | InputError) -> dict[str, Any]:
         raise InputError(f"the row is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise InputError("the row is not a JSON object")
+    if _depth(found) > MOST_DEPTH:
+        raise InputError("the row is nested too deeply")
     try:
-        json.dumps(found, ensure_ascii=False).encode("utf-8")
+        # What is copied into the output has to be JSON again.
+        json.dumps(found, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except UnicodeEncodeError as error:
         raise InputError("the row holds half a character (a lone surrogate)") from error
+    except ValueError as error:
+        raise InputError(f"the row holds a number that JSON does not have: {error}") from error
     return found
+
+
+def _depth(found: object) -> int:
+    """How deeply lists and objects are nested, without recursion."""
+    depth, level = 0, [found]
+    while level := [
+        inner
+        for outer in level
+        if isinstance(outer, dict | list)
+        for inner in (outer.values() if isinstance(outer, dict) else outer)
+    ]:
+        depth += 1
+        if depth > MOST_DEPTH:
+            break
+    return depth
 
 
 def _no_constant(name: str) -> None:
@@ -176,7 +200,8 @@ def _identity(found: Mapping[str, Any], number: int, *, file_names: bool) -> str
 
 def _is_file_name(identity: str) -> bool:
     return (
-        not _NOT_IN_NAMES.intersection(identity)
+        len(identity.encode()) <= MOST_NAME_BYTES
+        and not _NOT_IN_NAMES.intersection(identity)
         and not identity.startswith(".")
         and identity == identity.strip().rstrip(".")
         and identity.split(".")[0].casefold() not in _RESERVED_NAMES
@@ -187,13 +212,13 @@ def _row(number: int, identity: str, found: dict[str, Any], defaults: Defaults) 
     prompt = found.get("prompt")
     if not isinstance(prompt, str) or not prompt.strip():
         raise InputError("the row has no prompt", hint='each row needs "prompt": what to write')
-    if "words" in found and "length" in found and found["words"] != found["length"]:
-        raise InputError(f"words is {_short(found['words'])}, but length {_short(found['length'])}")
+    words, length = found.get("words"), found.get("length")
+    if words is not None and length is not None and words != length:
+        raise InputError(f"words is {_short(words)}, but length {_short(length)}")
     choices = dict(defaults.choices)
     choices["seed"] = _seed(choices.get("seed", 0), identity)
-    words = found.get("words", found.get("length"))
-    if words is not None:
-        choices["words"] = words
+    if words is not None or length is not None:
+        choices["words"] = length if words is None else words
     for name in _REQUEST_FIELDS:
         if found.get(name) is not None:
             choices[name] = found[name]

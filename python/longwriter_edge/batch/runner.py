@@ -14,7 +14,13 @@ from longwriter_edge.batch.rows import BadRow, Row
 from longwriter_edge.dispatch import Dispatcher
 from longwriter_edge.engine_events import Stop
 from longwriter_edge.engine_settings import EngineSettings
-from longwriter_edge.errors import InputError, LongWriterError, OutputError, StoreError
+from longwriter_edge.errors import (
+    InputError,
+    LongWriterError,
+    OutputError,
+    RunNotFoundError,
+    StoreError,
+)
 from longwriter_edge.events import (
     BatchEnded,
     BatchEvent,
@@ -51,6 +57,8 @@ class Batch:
         settings: How the engine is set up.
         ordered: Rows come out in the order of the input, not as they are finished.
         fail_fast: The first failure ends the batch; what was written is kept.
+        partial: Only a part of the input is read, so that rows may be missing.
+        replace: Files of documents that exist already may be replaced.
     """
 
     def __init__(
@@ -61,12 +69,16 @@ class Batch:
         settings: EngineSettings | None = None,
         ordered: bool = False,
         fail_fast: bool = False,
+        partial: bool = False,
+        replace: bool = False,
     ) -> None:
         self._model = model
         self._files = files
         self._settings = settings or EngineSettings()
         self._ordered = ordered
         self._fail_fast = fail_fast
+        self._partial = partial
+        self._replace = replace
         self._stop = Stop()
         #: Whether it was the user who asked to stop.
         self._interrupted = False
@@ -75,7 +87,7 @@ class Batch:
         self._out: set[str] = set()
         #: Ids in the order of the input, of which the first are out; only if the rows are ordered.
         self._queue: deque[str] = deque()
-        #: Ids that nobody has to wait for.
+        #: Ids of the queue that nobody has to wait for.
         self._lost: set[str] = set()
         #: Finished rows that wait for their turn.
         self._whole: dict[str, Row] = {}
@@ -99,7 +111,6 @@ class Batch:
             InputError: the input cannot be read.
             StoreError: the output was begun with another model, or the state cannot be read.
             OutputError: the output cannot be read.
-            ModelError: the engine cannot be made.
         """
         started = time.monotonic()
         self._read_state()
@@ -108,21 +119,24 @@ class Batch:
         finished = bad = 0
         earlier = set(self._known)
         for row in rows:
+            if self._stop.requested:
+                break
             earlier.discard(row.id)
-            if isinstance(row, Row):
-                try:
-                    if self._is_finished(row):
-                        finished += 1
-                    else:
-                        needs.append(need_of(self._model, row.request))
-                        pending.append(row)
-                    continue
-                except InputError as error:
-                    row = BadRow(row.line, row.id, _with_hint(error))
-            bad += 1
-            yield self._fail(row.line, row.id, row.reason)
+            if isinstance(row, BadRow):
+                bad += 1
+                yield self._fail(row.line, row.id, row.reason)
+                continue
+            try:
+                if self._is_finished(row):
+                    finished += 1
+                else:
+                    needs.append(need_of(self._model, row.request))
+                    pending.append(row)
+            except InputError as error:
+                bad += 1
+                yield self._lose(row, _with_hint(error))
         total = finished + len(pending)
-        yield from self._differences(pending, len(earlier))
+        yield from self._differences(pending, 0 if self._partial else len(earlier))
         dispatcher = None
         if pending:
             flush = self._files.store.flush_if_due
@@ -143,7 +157,7 @@ class Batch:
             self._release()
             if dispatcher is not None and not self._stop.requested:
                 yield from self._write(dispatcher, pending)
-        except (StoreError, OutputError) as failure:
+        except LongWriterError as failure:
             reason = _with_hint(failure)
         remaining = total - finished - self._written - (self._failed - bad)
         outcome: Outcome = "complete"
@@ -188,7 +202,19 @@ class Batch:
         if self._ordered:
             self._queue.append(row.id)
         known = self._known.get(row.id)
-        if known is None or not (known.status == "complete" or row.id in self._out):
+        out = row.id in self._out
+        if known is None:
+            if out:
+                raise InputError(
+                    "the output has a row with this id, of which the state beside it knows nothing",
+                    hint="give it a new id, or name another output file",
+                )
+            if self._files.has_document(row.id) and not self._replace:
+                raise InputError(
+                    f"the file {row.id}.md exists already", hint="give it a new id, or use --force"
+                )
+            return False
+        if not out and (known.status != "complete" or known.digest != row.digest):
             return False
         if known.digest != row.digest:
             raise InputError(
@@ -224,7 +250,7 @@ class Batch:
             for row in pending:
                 try:
                     job = self._job(row)
-                except InputError as error:
+                except (InputError, RunNotFoundError, _DamagedRun) as error:
                     late.append((row, error))
                     continue
                 labels[job.run] = row
@@ -237,8 +263,10 @@ class Batch:
                 if isinstance(event, RunEnded):
                     del labels[job.run]
                     yield from self._ended(row, job, event)
-        for row, error in late:
-            yield self._fail(row.line, row.id, _with_hint(error))
+                while late:
+                    yield self._lose(*_told(late.pop(0)))
+        for failure in late:
+            yield self._lose(*_told(failure))
 
     def _job(self, row: Row) -> Job:
         known = self._known.get(row.id)
@@ -246,7 +274,12 @@ class Batch:
         if known is None:
             about = {"batch": {"id": row.id, "digest": row.digest}}
             return new_job(self._model, store, row.request, about=about)
-        return resumed_job(self._model, store, store.load(known.run))
+        record = store.load(known.run)
+        try:
+            return resumed_job(self._model, store, record)
+        except StoreError as error:
+            # Only this run cannot be read; the others can.
+            raise _DamagedRun(str(error), hint="give the row a new id to have it written anew") from error
 
     def _ended(self, row: Row, job: Job, event: RunEnded) -> Iterator[BatchEvent]:
         self._words += event.words
@@ -257,8 +290,7 @@ class Batch:
             self._whole[row.id] = row
             self._release()
         elif job.outcome == "failed":
-            yield self._fail(row.line, row.id, event.error or "")
-            self._release()
+            yield self._lose(row, event.error or "")
             if isinstance(job.error, StoreError | OutputError):
                 # It would befall every other document too.
                 raise job.error
@@ -266,10 +298,16 @@ class Batch:
     def _fail(self, line: int, identity: str, reason: str) -> RowFailed:
         self._failed += 1
         self._files.failures.write(line, identity, reason)
-        self._lost.add(identity)
         if self._fail_fast:
             self._stop.request()
         return RowFailed(identity, line, reason)
+
+    def _lose(self, row: Row, reason: str) -> RowFailed:
+        """Notes that a row fails, so that no other waits for it any more."""
+        failed = self._fail(row.line, row.id, reason)
+        self._lost.add(row.id)
+        self._release()
+        return failed
 
     def _release(self) -> None:
         """Writes out the finished rows whose turn has come."""
@@ -284,10 +322,13 @@ class Batch:
             self._whole.clear()
 
     def _put_out(self, row: Row) -> None:
-        if row.id in self._out:
+        out = row.id in self._out
+        if out and not self._files.wants_document(row.id):
             return
         record = self._files.store.load(self._known[row.id].run)
         self._files.save_document(row.id, _text(record))
+        if out:
+            return
         self._files.output.write(output_row(row, record, self._model.name))
         self._out.add(row.id)
 
@@ -317,7 +358,7 @@ def output_row(row: Row, record: RunRecord, model: str) -> dict[str, object]:
         "seed": row.request.seed,
         "model": model,
     }
-    if "plan" not in row.fields and row.request.method != "direct":
+    if row.fields.get("plan") is None and row.request.method != "direct":
         parts = [_core.PlanSection(part.title, part.point, part.words) for part in record.sections]
         lines = _core.Plan(record.title, parts).step_lines(language(row.request.instruction))
         written["plan"] = "\n".join(lines)
@@ -326,6 +367,14 @@ def output_row(row: Row, record: RunRecord, model: str) -> dict[str, object]:
 
 def _text(record: RunRecord) -> str:
     return render_markdown(record.title, [(section.title, section.text) for section in record.sections])
+
+
+class _DamagedRun(StoreError):
+    """A run of an earlier process that cannot be gone on with."""
+
+
+def _told(failure: tuple[Row, LongWriterError]) -> tuple[Row, str]:
+    return failure[0], _with_hint(failure[1])
 
 
 def _with_hint(error: LongWriterError) -> str:

@@ -94,29 +94,45 @@ def batch(
     display = Display(as_json=as_json, quiet=quiet, verbose=verbose)
     settings = make_engine_settings(options)
     with (
-        _opened(source, target) as stream,
+        _opened(source) as stream,
         open_model(model_path, gpu_layers, threads, quiet=quiet or as_json) as model,
-        open_files(target, stdout=sys.stdout, failures=failures, documents=out_dir, force=force) as files,
+        open_files(
+            target,
+            stdout=sys.stdout,
+            source=None if str(source) == "-" else source,
+            failures=failures,
+            documents=out_dir,
+            force=force,
+        ) as files,
     ):
         defaults = Defaults(
             choices={**request_choices(model, options), **method_choices(options)},
             sampling=sampling_settings(model, options),
             file_names=out_dir is not None,
         )
-        job = Batch(model, files, settings=settings, ordered=ordered, fail_fast=fail_fast)
-        return run_batch(job, read_rows(stream, defaults, limit), display, resumable=target is not None)
+        # Read here, where Ctrl-C ends a wait for more of a pipe at once.
+        rows = list(read_rows(stream, defaults, limit))
+        job = Batch(
+            model,
+            files,
+            settings=settings,
+            ordered=ordered,
+            fail_fast=fail_fast,
+            partial=limit is not None,
+            replace=force,
+        )
+        return run_batch(job, rows, display, resumable=target is not None)
 
 
 @contextmanager
-def _opened(source: Path, target: Path | None) -> Iterator[BinaryIO]:
+def _opened(source: Path) -> Iterator[BinaryIO]:
     """The input as bytes."""
     if str(source) == "-":
         yield sys.stdin.buffer
         return
     try:
-        with source.open("rb") as stream:
-            if target is not None and target.exists() and target.samefile(source):
-                raise InputError(f"{source} cannot be both input and output", hint="name another output file")
-            yield stream
+        stream = source.open("rb")
     except OSError as error:
         raise InputError(f"{source} cannot be read: {error.strerror or error}") from error
+    with stream:
+        yield stream

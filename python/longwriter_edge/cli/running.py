@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from longwriter_edge.batch.rows import BadRow, Row
 from longwriter_edge.batch.runner import Batch
 from longwriter_edge.cli.exit_codes import ExitCode
 from longwriter_edge.engine_events import StopRequested
-from longwriter_edge.errors import InputError
+from longwriter_edge.errors import InputError, RunInterruptedError
 from longwriter_edge.events import BatchEnded, BatchEvent, BatchStarted, Event, Notice, RunEnded, RunStarted
 from longwriter_edge.output import DocumentOutput, render_markdown
 from longwriter_edge.render import Renderer, choose, choose_batch
@@ -108,21 +108,29 @@ def run(
     """Shows a run to its end and says how to go on where it is not complete."""
     ended: RunEnded | None = None
     with stopping_on_signals(stop), display.renderer() as renderer:
-        for event in display.explained(events):
-            renderer.handle(event)
-            if isinstance(event, RunEnded):
-                ended = event
+        try:
+            for event in display.explained(events):
+                renderer.handle(event)
+                if isinstance(event, RunEnded):
+                    ended = event
+        except RunInterruptedError as error:
+            _say_how_to_go_on(error.run, store_path)
+            return ExitCode.INTERRUPTED
     if ended is None:
         return ExitCode.FAILED
     if ended.outcome != "complete":
-        command = ["longwriter-edge", "resume", ended.run]
-        if store_path is not None:
-            command += ["--store", str(store_path)]
-        click.echo(f"The text is saved. Go on with: {safe(shlex.join(command))}", err=True)
+        _say_how_to_go_on(ended.run, store_path)
         return ExitCode.INTERRUPTED if ended.outcome == "interrupted" else ExitCode.FAILED
     if ended.output is None and not display.as_json and sys.stdout.isatty():
         _print_document(store, ended.run)
     return ExitCode.DONE
+
+
+def _say_how_to_go_on(run: str | None, store_path: Path | None) -> None:
+    command = ["longwriter-edge", "resume", *([run] if run else [])]
+    if store_path is not None:
+        command += ["--store", str(store_path)]
+    click.echo(f"The text is saved. Go on with: {safe(shlex.join(command))}", err=True)
 
 
 def make_plan(writer: Writer, request: WriteRequest, display: Display) -> _core.Plan | None:
@@ -198,7 +206,7 @@ def _print_document(store: Store, run: str) -> None:
     click.echo(safe(render_markdown(record.title, sections)), nl=False)
 
 
-def run_batch(batch: Batch, rows: Iterator[Row | BadRow], display: Display, *, resumable: bool) -> int:
+def run_batch(batch: Batch, rows: Iterable[Row | BadRow], display: Display, *, resumable: bool) -> int:
     """Shows a batch to its end; the exit code says how it went."""
     ended: BatchEnded | None = None
     with stopping_on_signals(batch.stop), display.batch_renderer() as renderer:

@@ -176,9 +176,7 @@ class Store:
 
     def configs(self) -> Iterator[tuple[str, RunStatus, dict[str, Any]]]:
         """Id, status and config of every run, oldest first."""
-        for run, status, config in self._database.rows(
-            "SELECT id, status, config FROM runs ORDER BY created, rowid"
-        ):
+        for run, status, config in self._database.rows("SELECT id, status, config FROM runs ORDER BY rowid"):
             yield run, status, self._json(config)
 
     def latest_unfinished(self) -> str | None:
