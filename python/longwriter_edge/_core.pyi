@@ -58,6 +58,8 @@ class Plan:
         """The same sections with targets that sum to ``total``; sections without a number share evenly."""
     def to_markdown(self) -> str:
         """Our own format, which :meth:`parse` reads back unchanged."""
+    def outline_lines(self, language: str) -> list[str]:
+        """One short line a section for prompts: number, title, point, words; ``"en"`` or ``"zh"``."""
     def step_lines(self, language: str) -> list[str]:
         """One line a section in LongWriter's format, for prompts; ``language`` is ``"en"`` or ``"zh"``."""
 

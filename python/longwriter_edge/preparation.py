@@ -380,6 +380,7 @@ class Preparation:
         echoes = [
             self.request.instruction,
             *plan.step_lines(self.language),
+            *plan.outline_lines(self.language),
             *(section.point for section in plan.sections),
         ]
         return _core.Document(

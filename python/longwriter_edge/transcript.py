@@ -44,8 +44,11 @@ class PlannedDocument(Protocol):
     def sections(self) -> Sequence[PlannedSection]:
         """In order."""
 
+    def outline_lines(self, language: str) -> list[str]:
+        """One short line a section."""
+
     def step_lines(self, language: str) -> list[str]:
-        """One line a section."""
+        """One line a section, in LongWriter's format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ def build_turns(
             hint="use the layout paper",
         )
     encoder = _Encoder(prompt_format, vocabulary)
-    lines, steps = _lines_and_steps(plan, prompts.language)
+    lines, steps = _outline_and_steps(plan, prompts.language)
     turns = [prompts.ask_section(step, len(steps)) for step in steps]
     return TranscriptTokens(
         layout="turns",
@@ -108,7 +111,7 @@ def build_paper(
 ) -> TranscriptTokens:
     """One user turn with instruction, plan and the text so far, and the step last (AgentWrite)."""
     encoder = _Encoder(prompt_format, vocabulary)
-    lines, steps = _lines_and_steps(plan, prompts.language)
+    lines, steps = _longwriter_plan_and_steps(plan, prompts.language)
     opens = [encoder.finish_turn(prompts.close_paper(instruction, lines, step, len(steps))) for step in steps]
     return TranscriptTokens(
         layout="paper",
@@ -129,7 +132,7 @@ def build_guided(
 ) -> TranscriptTokens:
     """One user turn with instruction and plan; the answer is the whole document, heading by heading."""
     encoder = _Encoder(prompt_format, vocabulary)
-    lines, steps = _lines_and_steps(plan, prompts.language)
+    lines, steps = _outline_and_steps(plan, prompts.language)
     turn = prompts.ask_guided(instruction, lines, len(steps))
     number = _NUMBERED[prompts.language]
     headings = [
@@ -155,7 +158,7 @@ def build_parallel(
 ) -> TranscriptTokens:
     """For each section a prompt of its own with instruction, plan and step, alike up to the step."""
     encoder = _Encoder(prompt_format, vocabulary)
-    lines, steps = _lines_and_steps(plan, prompts.language)
+    lines, steps = _outline_and_steps(plan, prompts.language)
     opens = [encoder.finish_turn(prompts.ask_section(step, len(steps))) for step in steps]
     return TranscriptTokens(
         layout="parallel",
@@ -219,9 +222,19 @@ class _Encoder:
         return encode(pieces, self._vocabulary, markers=self._format.markers)
 
 
-def _lines_and_steps(plan: PlannedDocument, language: Language) -> tuple[str, list[SectionStep]]:
-    """The plan as the prompts show it, and its sections."""
-    lines = plan.step_lines(language)
+def _outline_and_steps(plan: PlannedDocument, language: Language) -> tuple[str, list[SectionStep]]:
+    """The plan as most prompts show it, in few tokens, and its sections."""
+    return _with_steps(plan, plan.outline_lines(language), language)
+
+
+def _longwriter_plan_and_steps(plan: PlannedDocument, language: Language) -> tuple[str, list[SectionStep]]:
+    """The plan as AgentWrite's own prompt shows it, and its sections."""
+    return _with_steps(plan, plan.step_lines(language), language)
+
+
+def _with_steps(
+    plan: PlannedDocument, lines: Sequence[str], language: Language
+) -> tuple[str, list[SectionStep]]:
     steps = [
         SectionStep(line, number, section.title, section.words or 0)
         for number, (line, section) in enumerate(zip(lines, plan.sections, strict=True), start=1)

@@ -44,6 +44,11 @@ class Plan:
             for number, section in enumerate(self.sections, start=1)
         ]
 
+    def outline_lines(self, language: str) -> list[str]:
+        return [
+            f"{number}. {section.title}: {section.point}" for number, section in enumerate(self.sections, 1)
+        ]
+
 
 PLAN = Plan(
     "Ports", [Section("Dawn", "boats leave"), Section("Noon", "heat"), Section("Dusk", "boats return")]
@@ -74,7 +79,7 @@ def test_turns_read_the_plan_once_and_each_step_in_a_turn_of_its_own() -> None:
     assert (tokens.layout, tokens.separators) == ("turns", [])
     prefix, opens = CHATML.text(tokens.prefix), [CHATML.text(tokens_) for tokens_ in tokens.opens]
     assert prefix.startswith("<|im_start|>user\n")
-    for text in ("Ports at work", "Title: Ports", *PLAN.step_lines("en")):
+    for text in ("Ports at work", "Title: Ports", *PLAN.outline_lines("en")):
         assert text in prefix
     assert len(opens) == 3
     for number, first in enumerate(tokens.opens_first, start=1):

@@ -92,6 +92,11 @@ impl PyPlan {
         self.0.to_markdown()
     }
 
+    /// One short line a section.
+    fn outline_lines(&self, language: &str) -> PyResult<Vec<String>> {
+        Ok(self.0.outline_lines(parse_language(language)?))
+    }
+
     /// One line a section in LongWriter's format.
     fn step_lines(&self, language: &str) -> PyResult<Vec<String>> {
         Ok(self.0.step_lines(parse_language(language)?))
