@@ -18,6 +18,7 @@ from longwriter_edge.errors import DoesNotFitError, InputError
 from longwriter_edge.events import Notice, SectionPlan
 from longwriter_edge.fit import CONTEXT_STEP, Fit
 from longwriter_edge.instruction import Language, language, words_asked
+from longwriter_edge.length import LEAST_TOLERANCE, MOST_TOLERANCE, Bounds, bounds
 from longwriter_edge.prompt_format import PromptFormat
 from longwriter_edge.prompts import PromptSet
 from longwriter_edge.request import Layout, WriteRequest
@@ -34,9 +35,6 @@ from longwriter_edge.transcript import (
     build_turns,
 )
 
-#: Share of its target below which a section may not end: enough that a section is a section, little
-#: enough that a model is not made to ramble.
-FLOOR_SHARE = 0.5
 #: Tokens of one section's lines in the prompts (its line of the plan, its step), before there is a plan.
 _STEP_TOKENS = 160
 #: Sections that are written at the same time at most. More share the processor without being faster: decoding
@@ -164,6 +162,11 @@ class Preparation:
             SectionPlan("" if untitled else section.title, section.point, section.words or 0, section.repeats)
             for section in plan.sections
         )
+
+    def bounds(self, words: int) -> Bounds:
+        """How long a section of ``words`` words may get."""
+        request = self.request
+        return bounds(words, request.length_control, request.tolerance, guided=request.method == "guided")
 
     def estimated_context(self) -> int:
         """The context for a document that has no plan yet, in tokens; large enough to make the plan.
@@ -352,19 +355,19 @@ class Preparation:
         window: int | None,
     ) -> _core.Document:
         steps = []
-        # In one long answer the model does not know where a section has its words.
-        guided = self.request.method == "guided"
         openings = zip(plan.sections, tokens.opens, tokens.opens_first, strict=True)
         for number, (section, opening, first) in enumerate(openings):
             words = section.words or 0
+            length = self.bounds(words)
             earlier = written[number] if number < len(written) else WrittenSection()
             steps.append(
                 _core.Step(
                     open=opening,
                     open_first=first,
                     title=section.title,
-                    floor_words=round(words * FLOOR_SHARE),
-                    target_words=words if guided else 0,
+                    floor_words=length.floor,
+                    target_words=length.target,
+                    ceiling_words=length.ceiling,
                     max_tokens=self.fit.section_limit(words),
                     written=earlier.tokens,
                     finished=earlier.reason is not None,
@@ -385,6 +388,7 @@ class Preparation:
             chain=_WRITING_CHAIN,
             seed=self.request.seed,
             stream=planner.TEXT_STREAM,
+            rebalance=self.request.length_control == "strict",
         )
 
 
@@ -396,6 +400,11 @@ def prepare(model: WritingModel, request: WriteRequest) -> Preparation:
     """
     if not request.instruction.strip():
         raise InputError("the instruction is empty", hint="say what to write")
+    if not LEAST_TOLERANCE <= request.tolerance <= MOST_TOLERANCE:
+        raise InputError(
+            f"the tolerance must be from {LEAST_TOLERANCE} to {MOST_TOLERANCE}, not {request.tolerance}",
+            hint="0.1 lets a section miss its words by a tenth",
+        )
     chosen = profiles.choose(model.metadata, model.vocabulary, request.profile)
     messages = [Notice("warning", warning) for warning in chosen.warnings]
     spoken = language(request.instruction)

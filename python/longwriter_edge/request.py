@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeAlias
 
 from longwriter_edge.errors import StoreError
+from longwriter_edge.length import DEFAULT_TOLERANCE, LengthControl
 from longwriter_edge.settings import SamplingSettings
 
 Layout: TypeAlias = Literal["turns", "paper"]
@@ -34,6 +35,9 @@ class WriteRequest:
         context_policy: What becomes of a document that outgrows the context: ``fail`` refuses it before the
             start, ``window`` shows the model the instruction, the plan and the end of the text.
         context_tokens: Most tokens of context to use; ``None`` for all that the model was trained on.
+        length_control: How sections are held to their targets: ``strict`` within ``tolerance``, ``soft`` from
+            half to half as much again, ``off`` as the model likes.
+        tolerance: Share of its target by which a section may miss it with ``strict``.
         sections: Exact number of sections to plan; ``None`` lets the model choose.
         profile: Name of the prompt format; ``None`` chooses by the model's metadata.
         sampling: ``None`` for the profile's own settings.
@@ -47,6 +51,8 @@ class WriteRequest:
     layout: Layout | None = None
     context_policy: ContextPolicy = "fail"
     context_tokens: int | None = None
+    length_control: LengthControl = "strict"
+    tolerance: float = DEFAULT_TOLERANCE
     sections: int | None = None
     profile: str | None = None
     sampling: SamplingSettings | None = None
@@ -64,6 +70,8 @@ class WriteRequest:
             StoreError: the stored form is damaged.
         """
         try:
+            # Runs of the first version had no choice.
+            stored = {"length_control": "soft", "tolerance": DEFAULT_TOLERANCE, **stored}
             known = {field.name: stored[field.name] for field in fields(cls)}
             if known["sampling"] is not None:
                 known["sampling"] = SamplingSettings.from_json(known["sampling"])

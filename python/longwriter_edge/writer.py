@@ -21,8 +21,10 @@ from longwriter_edge.events import (
     PlanReady,
     RunEnded,
     RunStarted,
+    SectionRewound,
     Usage,
 )
+from longwriter_edge.length import length_score
 from longwriter_edge.output import DocumentOutput, SectionOrder
 from longwriter_edge.preparation import Preparation, WritingModel, prepare
 from longwriter_edge.request import WriteRequest
@@ -193,7 +195,11 @@ class Writer:
             engine.close()
 
     def _sections(self, job: _Job, plan: _core.Plan, engine: _core.Engine) -> Iterator[Event]:
-        job.draft = draft = Draft(job.preparation.section_plans(plan), job.written)
+        sections = job.preparation.section_plans(plan)
+        floors = None
+        if job.preparation.request.length_control != "off":
+            floors = [job.preparation.bounds(section.words).floor for section in sections]
+        job.draft = draft = Draft(sections, job.written, floors)
         document = job.preparation.document(plan, job.written)
         self._store.set_status(job.run, "writing")
         restored = list(draft.restored())
@@ -206,6 +212,8 @@ class Writer:
         for event in draft.write(engine, document, keeper, self._stop):
             if output is not None:
                 output.take(event)
+            if isinstance(event, SectionRewound):
+                self._store.add_event(job.run, event)
             yield event
 
     def _run_started(self, job: _Job) -> RunStarted:
@@ -270,6 +278,10 @@ class _Job:
             output=location,
             usage=_sum(self.usages),
             wall_seconds=seconds,
+            length_score=0.0
+            if draft is None
+            else round(length_score(self.preparation.request.words, draft.benchmark_words), 1),
+            rewinds={} if draft is None else dict(draft.rewinds),
         )
 
 

@@ -22,11 +22,13 @@ from longwriter_edge.cli.options import (
     store_option,
 )
 from longwriter_edge.errors import PlanError
+from longwriter_edge.length import DEFAULT_TOLERANCE, LEAST_TOLERANCE, MOST_TOLERANCE
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from longwriter_edge._core import Plan
+    from longwriter_edge.length import LengthControl
     from longwriter_edge.request import ContextPolicy, Layout, Method
 
 
@@ -67,6 +69,21 @@ if TYPE_CHECKING:
     help="A document that outgrows the context: refuse it, or show the model the end of the text only.",
 )
 @click.option("--context", type=int, help="Most tokens of context to use. Default: what the document needs.")
+@click.option(
+    "--length-control",
+    type=click.Choice(["strict", "soft", "off"]),
+    default="strict",
+    show_default=True,
+    help="How sections are held to their words: within --tolerance; from half to half as much again; as the "
+    "model likes.",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(LEAST_TOLERANCE, MOST_TOLERANCE),
+    default=DEFAULT_TOLERANCE,
+    show_default=True,
+    help="Share of its words by which a section may miss them with strict.",
+)
 @model_options()
 @format_options()
 @store_option()
@@ -80,6 +97,8 @@ def write(
     layout: str | None,
     context_policy: str,
     context: int | None,
+    length_control: str,
+    tolerance: float,
     model_path: Path | None,
     gpu_layers: int | None,
     threads: int | None,
@@ -112,6 +131,8 @@ def write(
             layout=cast("Layout | None", layout),
             context_policy=cast("ContextPolicy", context_policy),
             context_tokens=context,
+            length_control=cast("LengthControl", length_control),
+            tolerance=tolerance,
         )
         writer = Writer(model, store)
         with open_output(output, force=force, resumed=False, as_json=as_json) as document:

@@ -22,6 +22,7 @@ from longwriter_edge.events import (
     PlanStarted,
     PlanText,
     RunEnded,
+    SectionRewound,
     SectionStarted,
     SectionText,
 )
@@ -146,6 +147,8 @@ class LiveRenderer:
                 self._add(event.text)
             case SectionStarted():
                 self._add(f"\n\n{self._progress.line(event.title)}\n\n{event.written}")
+            case SectionRewound() if event.section == self._progress.current:
+                self._tail.take_back(event.removed)
             case SectionText() if event.section == self._progress.current:
                 self._add(event.text)
             case _:
