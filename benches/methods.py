@@ -19,6 +19,7 @@ from typing import Any, get_args
 from environment import environment
 
 from longwriter_edge import Store, Writer, WriteRequest, WrittenDocument
+from longwriter_edge.length import length_score
 from longwriter_edge.models import find
 from longwriter_edge.request import Method
 
@@ -98,15 +99,6 @@ def plan(titles: tuple[str, ...], topic: str, words: int) -> str:
     """A plan of equal sections."""
     share = words // len(titles)
     return "\n".join(f"{title}: what it means for {topic} ({share} words)" for title in titles)
-
-
-def length_score(required: int, written: int) -> float:
-    """S_l of LongBench-Write, 0 to 100 (LongWriter, evaluation/eval_length.py)."""
-    if written == 0:
-        return 0.0
-    if written > required:
-        return 100 * max(0.0, 1 - (written / required - 1) / 3)
-    return 100 * max(0.0, 1 - (required / written - 1) / 2)
 
 
 def repeated(document: WrittenDocument) -> float:

@@ -19,6 +19,8 @@ ANSWERS = [(INSTRUCTION, PLAN), ("Wide Water", WATER), ("Old Ships", SHIPS)]
 DOCUMENT = f"# The Sea\n\n## Wide Water\n\n{WATER}\n\n## Old Ships\n\n{SHIPS}\n"
 #: Options that make the scripted plan and answers fit.
 SIZE = ["--words", "24", "--sections", "2", "--seed", "1"]
+#: The same for what is written: the answers are not cut to their words.
+WRITE = [*SIZE, "--length-control", "soft"]
 
 
 @dataclass(frozen=True)

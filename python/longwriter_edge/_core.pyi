@@ -73,8 +73,11 @@ class Step:
     ``open`` is read before the section, ``open_first`` where it directly follows the document's prefix
     (``open`` if empty). End-of-turn tokens are banned while the section has fewer than ``floor_words``
     words (the reader's count). From ``target_words`` on (0 for none) it ends with the next paragraph, or
-    soon with the next sentence; at ``max_tokens`` sampled tokens it is cut. ``written`` are tokens that
-    an earlier process sampled for it, ``finished`` whether it had ended.
+    soon with the next sentence; at ``max_tokens`` sampled tokens it is cut. Above ``ceiling_words`` (0 for
+    none) it is cut back to its last whole sentence; with a ceiling, other ways to end below the floor, such
+    as "The End", are taken back, and a section below its floor may have more than ``max_tokens`` where
+    earlier ones have left room. ``written`` are tokens that an earlier process sampled for it, ``finished``
+    whether it had ended with them.
     """
 
     def __new__(
@@ -86,6 +89,7 @@ class Step:
         max_tokens: int,
         open_first: Sequence[int] = (),
         target_words: int = 0,
+        ceiling_words: int = 0,
         written: Sequence[int] = (),
         finished: bool = False,
     ) -> Step: ...
@@ -100,7 +104,8 @@ class Document:
     outgrows them, the model sees the prefix and the end of the text. ``echoes`` are texts (the
     instruction, the plan's lines) that a section must not begin with. ``chain`` is the number of the
     sampler chain. ``stream`` keys the random draws
-    together with ``seed``.
+    together with ``seed``. With ``rebalance`` later sections make up for the words that earlier ones have
+    too many or too few.
 
     Raises:
         ValueError: there is no such layout, or it has another number of separators.
@@ -120,6 +125,7 @@ class Document:
         window: int | None = None,
         attempt: int = 0,
         filter_text: bool = True,
+        rebalance: bool = False,
     ) -> Document: ...
     @property
     def reserve(self) -> int:
@@ -168,14 +174,34 @@ class Event:
         section: int
         text: str
         words: int
+        settled: int
 
     @final
     class Text(Event):
-        """More text, and the tokens sampled since the last event (text may lag behind tokens)."""
+        """More text, and the tokens sampled since the last event (text may lag behind tokens).
+
+        The first ``settled`` characters of the section's text cannot be taken back any more.
+        """
 
         document: int
         section: int
         text: str
+        tokens: list[int]
+        words: int
+        settled: int
+
+    @final
+    class Rewound(Event):
+        """The end of a section's text was taken back: its first ``text_kept`` characters stay.
+
+        ``cause`` is ``"early_heading"``, ``"early_end"``, ``"ceiling"`` or ``"token_limit"``; ``tokens`` were
+        sampled since the last event. No token that was told before goes: a section goes on with all of them.
+        """
+
+        document: int
+        section: int
+        cause: str
+        text_kept: int
         tokens: list[int]
         words: int
 
@@ -190,15 +216,16 @@ class Event:
 
     @final
     class SectionEnded(Event):
-        """``text`` is what was still held back; ``kept`` the sampled tokens that stay (from the first)."""
+        """``text`` is what was still held back; ``kept`` the section's tokens that stay, from the first."""
 
         document: int
         section: int
         text: str
         tokens: list[int]
-        kept: int
+        kept: list[int]
         reason: str
         words: int
+        unfinished: bool
 
     @final
     class DocumentEnded(Event):

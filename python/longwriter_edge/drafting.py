@@ -5,6 +5,7 @@ The store gets text and tokens before anybody is shown them; the output follows.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -15,17 +16,23 @@ from longwriter_edge.events import (
     Event,
     Notice,
     Prefill,
+    RewindCause,
     SectionEnd,
     SectionEnded,
     SectionPlan,
+    SectionRewound,
     SectionStarted,
     SectionText,
 )
+from longwriter_edge.length import length_score
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenSection:
-    """What the store holds of a section: its text, sampled tokens, and how it ended if it has."""
+    """What the store holds of a section: its text, sampled tokens, and how it ended if it has.
+
+    Of a section that has not ended ``tokens`` has all that were sampled, also those that were taken back.
+    """
 
     text: str = ""
     tokens: tuple[int, ...] = ()
@@ -38,8 +45,11 @@ class Keeper(Protocol):
     def append(self, section: int, text: str, tokens: Sequence[int]) -> None:
         """Takes more text of a section and the tokens sampled since the last call."""
 
-    def finish(self, section: int, text: str, tokens: Sequence[int], kept: int, reason: SectionEnd) -> None:
-        """Takes the end of a section, of whose tokens the first ``kept`` stay."""
+    def rewind(self, section: int, text_kept: int, tokens: Sequence[int]) -> None:
+        """Takes a section's text back to its first characters; its tokens stay, and ``tokens`` are new."""
+
+    def finish(self, section: int, text: str, kept: Sequence[int], reason: SectionEnd) -> None:
+        """Takes the last text of a section, and the tokens that stay of it."""
 
 
 class Draft:
@@ -47,16 +57,24 @@ class Draft:
 
     Attributes:
         usage: What the engine counted; ``None`` until the document has ended.
-        unfinished: Sections that were cut by their token limit.
+        unfinished: Sections that lack words or were cut for want of room.
+        rewinds: How often text was taken back, by cause.
         texts: The text of each section so far.
     """
 
-    def __init__(self, sections: Sequence[SectionPlan], written: Sequence[WrittenSection]) -> None:
+    def __init__(
+        self,
+        sections: Sequence[SectionPlan],
+        written: Sequence[WrittenSection],
+        floors: Sequence[int] | None = None,
+    ) -> None:
         self.usage: _core.Usage | None = None
         self.unfinished: list[int] = []
+        self.rewinds: Counter[RewindCause] = Counter()
         self.texts = ["" for _ in sections]
         self._sections = sections
         self._written = written
+        self._floors = floors
         self._words = [0 for _ in sections]
         self._tokens = [0 for _ in sections]
         for number, section in enumerate(written):
@@ -80,7 +98,7 @@ class Draft:
             self.texts[number] = section.text
             self._words[number] = _core.count_words(section.text).reader
             yield SectionStarted(number, self._title(number), self._target(number), section.text)
-            yield self._ended(number, section.reason)
+            yield self._ended(number, section.reason, self._was_unfinished(number, section.reason))
 
     def take(self, event: _core.Event, keeper: Keeper) -> Iterator[Event]:
         """Takes an event of the engine, hands what was written to the keeper, and tells what happened.
@@ -96,11 +114,18 @@ class Draft:
                 self.texts[event.section] = event.text
                 self._words[event.section] = event.words
                 yield SectionStarted(
-                    event.section, self._title(event.section), self._target(event.section), event.text
+                    event.section,
+                    self._title(event.section),
+                    self._target(event.section),
+                    event.text,
+                    event.settled,
                 )
             case _core.Event.Text():
                 keeper.append(event.section, event.text, event.tokens)
                 yield from self._grow(event)
+            case _core.Event.Rewound():
+                keeper.rewind(event.section, event.text_kept, event.tokens)
+                yield self._take_back(event)
             case _core.Event.Compacted():
                 yield Notice(
                     "info",
@@ -109,10 +134,10 @@ class Draft:
                 )
             case _core.Event.SectionEnded():
                 reason = cast("SectionEnd", event.reason)
-                keeper.finish(event.section, event.text, event.tokens, event.kept, reason)
+                keeper.finish(event.section, event.text, event.kept, reason)
                 yield from self._grow(event)
-                self._tokens[event.section] = event.kept
-                yield self._ended(event.section, reason)
+                self._tokens[event.section] = len(event.kept)
+                yield self._ended(event.section, reason, event.unfinished)
                 if not self.texts[event.section]:
                     yield Notice(
                         "warning", f"section {event.section + 1} is empty: the model wrote nothing for it"
@@ -128,12 +153,39 @@ class Draft:
         self._words[number] = event.words
         self._tokens[number] += len(event.tokens)
         if event.text or event.tokens:
-            yield SectionText(number, event.text, len(event.tokens), event.words, self.words)
+            settled = event.settled if isinstance(event, _core.Event.Text) else -1
+            yield SectionText(number, event.text, len(event.tokens), event.words, self.words, settled)
 
-    def _ended(self, number: int, reason: SectionEnd) -> SectionEnded:
-        if reason == "token_limit":
+    def _take_back(self, event: _core.Event.Rewound) -> SectionRewound:
+        number = event.section
+        removed = len(self.texts[number]) - event.text_kept
+        self.texts[number] = self.texts[number][: event.text_kept]
+        self._words[number] = event.words
+        cause = cast("RewindCause", event.cause)
+        self.rewinds[cause] += 1
+        return SectionRewound(number, cause, event.text_kept, removed, event.words, self.words)
+
+    def _was_unfinished(self, number: int, reason: SectionEnd) -> bool:
+        """Whether a section of an earlier process lacks words; from its planned floor, where there is one."""
+        if self._floors is None:
+            return reason == "token_limit"
+        cut = reason in ("token_limit", "ceiling", "next_heading")
+        return cut and self._words[number] < self._floors[number]
+
+    def _ended(self, number: int, reason: SectionEnd, unfinished: bool) -> SectionEnded:
+        if unfinished:
             self.unfinished.append(number)
-        return SectionEnded(number, reason, self._words[number], self._target(number), self._tokens[number])
+        target, benchmark = self._target(number), _core.count_words(self.texts[number]).benchmark
+        return SectionEnded(
+            number,
+            reason,
+            self._words[number],
+            target,
+            self._tokens[number],
+            unfinished,
+            benchmark,
+            round(length_score(target, benchmark), 1),
+        )
 
     def _title(self, number: int) -> str:
         return self._sections[number].title

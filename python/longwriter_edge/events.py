@@ -12,15 +12,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 #: Version of the JSON form. It changes when a field is removed or changes its meaning.
 SCHEMA_VERSION = 1
 
 #: Why a section ended: the model ended its turn, the next heading began, the section had its words and a
-#: paragraph or sentence ended, or the token limit was reached.
-SectionEnd: TypeAlias = Literal["end_of_turn", "next_heading", "target_reached", "token_limit"]
+#: paragraph or sentence ended, it had too many and was cut back to its last whole sentence, or the token
+#: limit was reached.
+SectionEnd: TypeAlias = Literal["end_of_turn", "next_heading", "target_reached", "ceiling", "token_limit"]
+
+#: Why text was taken back: a heading or a closing phrase came before the section had its words; it had too
+#: many; it reached its token limit.
+RewindCause: TypeAlias = Literal["early_heading", "early_end", "ceiling", "token_limit"]
 
 Outcome: TypeAlias = Literal["complete", "failed", "interrupted"]
 
@@ -103,12 +108,16 @@ class Prefill:
 
 @dataclass(frozen=True, slots=True)
 class SectionStarted:
-    """A section begins; ``written`` is the text that a resumed section already has."""
+    """A section begins; ``written`` is the text that a resumed section already has.
+
+    ``settled`` as in :class:`SectionText`.
+    """
 
     section: int
     title: str
     target: int
     written: str
+    settled: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +125,8 @@ class SectionText:
     """More text of a section.
 
     ``section_words`` and ``document_words`` are the totals with this text; ``tokens`` the tokens
-    sampled for it.
+    sampled for it. The first ``settled`` characters of the section's text cannot be taken back any more by a
+    :class:`SectionRewound`; -1 for all of them.
     """
 
     section: int
@@ -124,17 +134,40 @@ class SectionText:
     tokens: int
     section_words: int
     document_words: int
+    settled: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class SectionRewound:
+    """The end of a section's text was taken back: ``kept`` characters stay, ``removed`` go.
+
+    The section goes on from there, or its end follows.
+    """
+
+    section: int
+    cause: RewindCause
+    kept: int
+    removed: int
+    section_words: int
+    document_words: int
 
 
 @dataclass(frozen=True, slots=True)
 class SectionEnded:
-    """A section is finished. ``tokens`` counts the sampled tokens that were kept."""
+    """A section is finished. ``tokens`` counts the sampled tokens that were kept.
+
+    ``unfinished``: it lacks words, or was cut for want of room. ``benchmark_words`` is counted as
+    LongBench-Write does, ``length_score`` is its S_l, 0 to 100.
+    """
 
     section: int
     reason: SectionEnd
     words: int
     target: int
     tokens: int
+    unfinished: bool = False
+    benchmark_words: int = 0
+    length_score: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +199,9 @@ class Usage:
 class RunEnded:
     """The run ends. With ``complete`` the document is whole; else the store can continue it.
 
-    ``benchmark_words`` is counted as LongBench-Write does. ``unfinished`` lists the sections that
-    the token limit cut. ``output`` is the path of the written file.
+    ``benchmark_words`` is counted as LongBench-Write does, ``length_score`` is its S_l, 0 to 100.
+    ``unfinished`` lists the sections that lack words or were cut for want of room, ``rewinds`` counts how
+    often text was taken back, by cause. ``output`` is the path of the written file.
     """
 
     run: str
@@ -180,6 +214,8 @@ class RunEnded:
     output: str | None
     usage: Usage
     wall_seconds: float
+    length_score: float = 0.0
+    rewinds: dict[RewindCause, int] = field(default_factory=dict)
 
 
 Event: TypeAlias = (
@@ -191,6 +227,7 @@ Event: TypeAlias = (
     | Prefill
     | SectionStarted
     | SectionText
+    | SectionRewound
     | SectionEnded
     | RunEnded
 )
@@ -285,6 +322,7 @@ NAMES: dict[type[Event | BatchEvent], str] = {
     Prefill: "prefill",
     SectionStarted: "section_started",
     SectionText: "section_text",
+    SectionRewound: "section_rewound",
     SectionEnded: "section_ended",
     RunEnded: "run_ended",
     BatchStarted: "batch_started",

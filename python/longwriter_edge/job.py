@@ -14,7 +14,8 @@ from longwriter_edge import _core, planner
 from longwriter_edge.drafting import Draft, WrittenSection
 from longwriter_edge.engine_size import EngineSize
 from longwriter_edge.errors import LongWriterError, StoreError
-from longwriter_edge.events import Event, Outcome, PlanReady, RunEnded, RunStarted, Usage
+from longwriter_edge.events import Event, Outcome, PlanReady, RunEnded, RunStarted, SectionRewound, Usage
+from longwriter_edge.length import length_score
 from longwriter_edge.model_engine import ModelEngine
 from longwriter_edge.output import DocumentOutput, SectionOrder
 from longwriter_edge.planner import Planning
@@ -185,6 +186,8 @@ class Job:
         for told in self._draft.take(event, self._keeper):
             if self._order is not None:
                 self._order.take(told)
+            if isinstance(told, SectionRewound):
+                self._store.add_event(self.run, told)
             yield told
         if isinstance(event, _core.Event.DocumentEnded):
             if self._output is not None:
@@ -203,7 +206,10 @@ class Job:
         yield plan_ready(preparation, plan)
         yield from planner.repeat_notices(plan)
         yield from preparation.window_notices(plan)
-        self._draft = Draft(sections, self._written)
+        floors = None
+        if preparation.request.length_control != "off":
+            floors = [preparation.bounds(section.words).floor for section in sections]
+        self._draft = Draft(sections, self._written, floors)
         self._store.set_status(self.run, "writing")
         restored = list(self._draft.restored())
         if self._order is not None:
@@ -239,6 +245,10 @@ class Job:
             output=self._location,
             usage=sum_usage(usages),
             wall_seconds=0.0 if self._started is None else time.monotonic() - self._started,
+            length_score=0.0
+            if draft is None
+            else round(length_score(self._preparation.request.words, draft.benchmark_words), 1),
+            rewinds={} if draft is None else dict(draft.rewinds),
         )
 
 

@@ -19,6 +19,7 @@ from longwriter_edge.errors import DoesNotFitError, InputError, PlanError
 from longwriter_edge.events import Notice, SectionPlan
 from longwriter_edge.fit import CONTEXT_STEP, Fit
 from longwriter_edge.instruction import Language, language, words_asked
+from longwriter_edge.length import Bounds, bounds
 from longwriter_edge.model_engine import ModelEngine
 from longwriter_edge.prompt_format import PromptFormat
 from longwriter_edge.prompts import PromptSet
@@ -36,9 +37,6 @@ from longwriter_edge.transcript import (
     build_turns,
 )
 
-#: Share of its target below which a section may not end: enough that a section is a section, little
-#: enough that a model is not made to ramble.
-FLOOR_SHARE = 0.5
 #: Tokens of one section's lines in the prompts (its line of the plan, its step), before there is a plan.
 _STEP_TOKENS = 160
 #: Sections that are written at the same time at most. More share the processor without being faster: decoding
@@ -170,6 +168,11 @@ class Preparation:
             SectionPlan("" if untitled else section.title, section.point, section.words or 0, section.repeats)
             for section in plan.sections
         )
+
+    def bounds(self, words: int) -> Bounds:
+        """How long a section of ``words`` words may get."""
+        request = self.request
+        return bounds(words, request.length_control, request.tolerance, guided=request.method == "guided")
 
     def estimated_context(self) -> int:
         """The context for a document that has no plan yet, in tokens; large enough to make the plan.
@@ -359,19 +362,19 @@ class Preparation:
         chain: int = 0,
     ) -> _core.Document:
         steps = []
-        # In one long answer the model does not know where a section has its words.
-        guided = self.request.method == "guided"
         openings = zip(plan.sections, tokens.opens, tokens.opens_first, strict=True)
         for number, (section, opening, first) in enumerate(openings):
             words = section.words or 0
+            length = self.bounds(words)
             earlier = written[number] if number < len(written) else WrittenSection()
             steps.append(
                 _core.Step(
                     open=opening,
                     open_first=first,
                     title=section.title,
-                    floor_words=round(words * FLOOR_SHARE),
-                    target_words=words if guided else 0,
+                    floor_words=length.floor,
+                    target_words=length.target,
+                    ceiling_words=length.ceiling,
                     max_tokens=self.fit.section_limit(words),
                     written=earlier.tokens,
                     finished=earlier.reason is not None,
@@ -393,6 +396,7 @@ class Preparation:
             chain=chain,
             seed=self.request.seed,
             stream=planner.TEXT_STREAM,
+            rebalance=self.request.length_control == "strict",
         )
 
 

@@ -9,7 +9,8 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from longwriter_edge.errors import InputError, StoreError
 from longwriter_edge.instruction import check_words, words_asked
-from longwriter_edge.settings import SamplingSettings, is_whole
+from longwriter_edge.length import DEFAULT_TOLERANCE, LEAST_TOLERANCE, MOST_TOLERANCE, LengthControl
+from longwriter_edge.settings import SamplingSettings, is_number, is_whole
 
 Layout: TypeAlias = Literal["turns", "paper"]
 Method: TypeAlias = Literal["agentwrite", "guided", "parallel", "direct"]
@@ -40,6 +41,9 @@ class WriteRequest:
         context_policy: What becomes of a document that outgrows the context: ``fail`` refuses it before the
             start, ``window`` shows the model the instruction, the plan and the end of the text.
         context_tokens: Most tokens of context to use; ``None`` for all that the model was trained on.
+        length_control: How sections are held to their targets: ``strict`` within ``tolerance``, ``soft`` from
+            half to half as much again, ``off`` as the model likes.
+        tolerance: Share of its target by which a section may miss it with ``strict``.
         plan: The plan to follow, in any form that :meth:`longwriter_edge._core.Plan.parse` reads; ``None`` to
             have one made.
         sections: Exact number of sections to plan; ``None`` lets the model choose.
@@ -58,6 +62,8 @@ class WriteRequest:
     layout: Layout | None = None
     context_policy: ContextPolicy = "fail"
     context_tokens: int | None = None
+    length_control: LengthControl = "strict"
+    tolerance: float = DEFAULT_TOLERANCE
     plan: str | None = None
     sections: int | None = None
     profile: str | None = None
@@ -74,11 +80,17 @@ class WriteRequest:
             ("method", self.method, Method),
             ("layout", self.layout, Layout),
             ("context policy", self.context_policy, ContextPolicy),
+            ("length control", self.length_control, LengthControl),
         ):
             if value not in get_args(kind) and not (kind is Layout and value is None):
                 raise InputError(
                     f"there is no {what} {value!r}", hint=f"choose one of {', '.join(get_args(kind))}"
                 )
+        if not is_number(self.tolerance) or not LEAST_TOLERANCE <= self.tolerance <= MOST_TOLERANCE:
+            raise InputError(
+                f"the tolerance must be from {LEAST_TOLERANCE} to {MOST_TOLERANCE}, not {self.tolerance!r}",
+                hint="0.1 lets a section miss its words by a tenth",
+            )
         if self.context_tokens is not None and not is_whole(self.context_tokens):
             raise InputError(f"the context must be a whole number of tokens, not {self.context_tokens!r}")
         if self.sections is not None and not (is_whole(self.sections) and 1 <= self.sections <= MAX_SECTIONS):
@@ -114,6 +126,8 @@ class WriteRequest:
             StoreError: the stored form is damaged.
         """
         try:
+            # Runs of the first version had no choice.
+            stored = {"length_control": "soft", "tolerance": DEFAULT_TOLERANCE, **stored}
             known = {field.name: stored[field.name] for field in fields(cls)}
             if known["sampling"] is not None:
                 known["sampling"] = SamplingSettings.from_json(known["sampling"])

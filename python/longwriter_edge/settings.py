@@ -80,7 +80,7 @@ class SamplingSettings:
             value = getattr(self, name)
             if name == "dry_window" and value is None:
                 continue
-            if not _is_number(value, whole=name in _WHOLE) or not least <= value <= most:
+            if not (is_whole(value) if name in _WHOLE else is_number(value)) or not least <= value <= most:
                 kind = "a whole number" if name in _WHOLE else "a number"
                 raise InputError(f"{name} must be {kind} from {least:,} to {most:,}, not {value!r}")
 
@@ -112,5 +112,6 @@ def is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: object, *, whole: bool) -> bool:
-    return is_whole(value) or (not whole and isinstance(value, float) and math.isfinite(value))
+def is_number(value: object) -> bool:
+    """Whether ``value`` is a finite number."""
+    return is_whole(value) or (isinstance(value, float) and math.isfinite(value))

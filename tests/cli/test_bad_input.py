@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fake_cli import ANSWERS, INSTRUCTION, SIZE, Run
+from fake_cli import ANSWERS, INSTRUCTION, WRITE, Run
 from gguf_files import write_bert
 from longwriter_edge import cli
 from longwriter_edge.testing import FakeModel
@@ -77,7 +77,7 @@ def test_a_file_that_is_not_text_is_refused_by_name(run: Run, tmp_path: Path) ->
 def test_a_plan_with_nothing_in_it_is_refused(run: Run, tmp_path: Path, content: str) -> None:
     file = tmp_path / "plan.md"
     file.write_text(content)
-    result = run("write", INSTRUCTION, *SIZE, "--plan", str(file))
+    result = run("write", INSTRUCTION, *WRITE, "--plan", str(file))
     assert result.code == USAGE
     assert "plan.md" in result.stderr
     assert "300 words" in result.stderr, "an example of a line"
@@ -109,16 +109,16 @@ def test_unknown_options_and_values_are_usage_errors(run: Run, option: list[str]
     ],
 )
 def test_settings_out_of_range_are_named(run: Run, option: list[str]) -> None:
-    result = run("write", INSTRUCTION, *SIZE, *option)
+    result = run("write", INSTRUCTION, *WRITE, *option)
     assert result.code == USAGE
     assert option[1].lstrip("-") in result.stderr
 
 
 def test_an_unwritable_output_is_refused_before_anything_is_written(run: Run, tmp_path: Path) -> None:
-    missing = run("write", INSTRUCTION, *SIZE, "-o", str(tmp_path / "no" / "such" / "sea.md"))
+    missing = run("write", INSTRUCTION, *WRITE, "-o", str(tmp_path / "no" / "such" / "sea.md"))
     assert missing.code == FAILED
     assert "does not exist" in missing.stderr
-    directory = run("write", INSTRUCTION, *SIZE, "-o", str(tmp_path))
+    directory = run("write", INSTRUCTION, *WRITE, "-o", str(tmp_path))
     assert directory.code == FAILED
     assert "directory" in directory.stderr
 
@@ -134,10 +134,10 @@ def test_a_store_of_a_newer_version_is_refused(run: Run, tmp_path: Path) -> None
     import sqlite3
 
     path = tmp_path / "newer.sqlite3"
-    run("write", INSTRUCTION, *SIZE, "--store", str(path))
+    run("write", INSTRUCTION, *WRITE, "--store", str(path))
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
-    result = run("write", INSTRUCTION, *SIZE, "--store", str(path))
+    result = run("write", INSTRUCTION, *WRITE, "--store", str(path))
     assert result.code == FAILED
     assert "99" in result.stderr
 
@@ -150,7 +150,7 @@ class TestModelFiles:
         monkeypatch.setenv("LONGWRITER_EDGE_STORE", str(tmp_path / "runs.sqlite3"))
 
     def refused(self, path: Path, capsys: pytest.CaptureFixture[str]) -> str:
-        code = cli.run(["write", INSTRUCTION, *SIZE, "--model", str(path)])
+        code = cli.run(["write", INSTRUCTION, *WRITE, "--model", str(path)])
         captured = capsys.readouterr()
         assert code == FAILED
         assert captured.out == ""
@@ -162,7 +162,7 @@ class TestModelFiles:
     ) -> None:
         monkeypatch.delenv("LONGWRITER_EDGE_MODEL", raising=False)
         monkeypatch.setattr("longwriter_edge.models.demo_model", lambda: None)
-        assert cli.run(["write", INSTRUCTION, *SIZE]) == FAILED
+        assert cli.run(["write", INSTRUCTION, *WRITE]) == FAILED
         error = capsys.readouterr().err
         assert "LONGWRITER_EDGE_MODEL" in error
         assert "--model" in error

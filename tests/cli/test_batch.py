@@ -87,7 +87,7 @@ def test_each_row_becomes_a_document_and_keeps_its_own_fields(batch: Batch) -> N
 
 
 def test_a_planned_row_holds_its_plan_as_longwriter_writes_it(batch: Batch) -> None:
-    batch.rows([{"prompt": "Write about the sea", "words": 24, "sections": 2}])
+    batch.rows([{"prompt": "Write about the sea", "words": 24, "sections": 2, "length_control": "soft"}])
     result = batch(model=FakeModel(ANSWERS))
     assert result.code == 0, result.stderr
     (written,) = batch.written
@@ -99,7 +99,7 @@ def test_a_planned_row_holds_its_plan_as_longwriter_writes_it(batch: Batch) -> N
 
 
 def test_longwriters_own_plan_file_is_written_from_its_plans(batch: Batch) -> None:
-    batch.rows([{"prompt": "Write about the sea", "length": 24, "plan": PLAN}])
+    batch.rows([{"prompt": "Write about the sea", "length": 24, "plan": PLAN, "length_control": "soft"}])
     events = batch("--json", model=FakeModel(ANSWERS)).events
     assert "plan_started" not in [event["event"] for event in events], "the plan is there"
     assert batch.written[0]["write"] == [WATER, SHIPS]

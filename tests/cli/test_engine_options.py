@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fake_cli import DOCUMENT, INSTRUCTION, SIZE, Run
+from fake_cli import DOCUMENT, INSTRUCTION, SIZE, WRITE, Run
 
 
 @pytest.mark.parametrize("command", ["write", "plan"])
@@ -32,6 +32,6 @@ def test_a_run_is_resumed_with_options_of_its_own(run: Run) -> None:
 
 def test_the_document_is_the_same_on_another_engine(run: Run) -> None:
     options = ["--sequences", "3", "--kv-layout", "split", "--batch", "32", "--micro-batch", "32"]
-    result = run("write", INSTRUCTION, *SIZE, *options)
+    result = run("write", INSTRUCTION, *WRITE, *options)
     assert result.code == 0, result.stderr
     assert result.stdout == DOCUMENT

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fake_cli import ANSWERS, DOCUMENT, INSTRUCTION, PLAN, SHIPS, SIZE, WATER, Run
+from fake_cli import ANSWERS, DOCUMENT, INSTRUCTION, PLAN, SHIPS, SIZE, WATER, WRITE, Run
 from longwriter_edge.testing import FakeModel
 
 #: The evaluation of the fake model that falls into the first section's text: reading the plan's prompt,
@@ -20,7 +20,7 @@ IN_FIRST_SECTION = 270
 
 
 def write(run: Run, *options: str, model: FakeModel | None = None):
-    return run("write", INSTRUCTION, *SIZE, *options, model=model)
+    return run("write", INSTRUCTION, *WRITE, *options, model=model)
 
 
 @pytest.mark.parametrize("layout", ["turns", "paper"])
@@ -248,11 +248,11 @@ def test_the_instruction_comes_from_a_file_or_standard_input(
 ) -> None:
     file = tmp_path / "instruction.txt"
     file.write_text(INSTRUCTION, encoding="utf-8")
-    assert run("write", "--file", str(file), *SIZE).stdout == DOCUMENT
+    assert run("write", "--file", str(file), *WRITE).stdout == DOCUMENT
     for arguments in (["--file", "-"], []):
         stream = io.TextIOWrapper(io.BytesIO(INSTRUCTION.encode()), encoding="utf-8")
         monkeypatch.setattr(sys, "stdin", stream)
-        assert run("write", *arguments, *SIZE).stdout == DOCUMENT
+        assert run("write", *arguments, *WRITE).stdout == DOCUMENT
 
 
 def test_what_was_chosen_is_shown(run: Run) -> None:

@@ -75,7 +75,9 @@ def run_ended(
     output: str | None = "rome.md",
     words: int = 590,
 ) -> RunEnded:
-    return RunEnded("rome-1", outcome, error, words, 580, 600, unfinished, output, USAGE, 200.0)
+    return RunEnded(
+        "rome-1", outcome, error, words, 580, 600, unfinished, output, USAGE, 200.0, 98.3, {"early_end": 2}
+    )
 
 
 def beginning(titles: Sequence[str] = TITLES, words: int = 200) -> list[Event]:
@@ -99,7 +101,7 @@ def section(
         for count, piece in enumerate(text, start=1)
     ]
     count = 10 * len(text)
-    end = SectionEnded(number, "token_limit" if cut else "end_of_turn", count, words, len(text))
+    end = SectionEnded(number, "token_limit" if cut else "end_of_turn", count, words, len(text), cut)
     return [SectionStarted(number, title, words, ""), Prefill(number, 20, 40), *pieces, end]
 
 

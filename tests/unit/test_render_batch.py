@@ -299,7 +299,7 @@ def test_quiet_says_what_went_wrong_and_nothing_else() -> None:
     events += of("rome", Notice("info", "fine"), Notice("warning", "repeats"), run_ended(unfinished=(1,)))
     assert quiet([*events, RowFailed("athens", 2, "no room"), batch_ended()]) == [
         "Warning: rome: repeats",
-        'Warning: rome: Cut by the token limit: 2 "The Republic"',
+        'Warning: rome: Unfinished: 2 "The Republic"',
         "Failed: athens (line 2): no room",
     ]
 

@@ -53,11 +53,12 @@ def test_a_run_reads_as_a_log() -> None:
         "Section 1 of 3: The Founding of the City (200 words)",
         "Section 1 of 3 done: 200/200 words, 2.0 tokens/s",
         "Section 2 of 3: The Republic (200 words)",
-        "Section 2 of 3 cut by the token limit: 200/200 words, 2.0 tokens/s",
+        "Section 2 of 3 unfinished: 200/200 words, 2.0 tokens/s",
         "Section 3 of 3: The Fall of the West (200 words)",
         "Section 3 of 3 done: 200/200 words, 2.0 tokens/s",
         "Done after 3:20: 590 of 600 words (580 as LongBench-Write counts), 3 of 3 sections",
-        'Cut by the token limit: 2 "The Republic"',
+        'Unfinished: 2 "The Republic"',
+        "Length: S_l 98.3 of 100; refused an early end 2 times",
         "Tokens: 1,900 written, 2,310 read (12 of them again), 10,233 reused",
         "Time: prefill 20.0 s (10%), decode 2:30 (75%), sampling 2.0 s (1%), other 4.0 s (2%)",
         "Speed: 9.5 tokens/s, 12.7 in decode alone",
@@ -142,7 +143,7 @@ def test_quiet_says_warnings_and_errors_and_nothing_else() -> None:
     events = [Notice("info", "the default of 1,000 words was taken"), *whole_run()]
     assert quiet(events).splitlines() == [
         "Warning: section 2 repeats section 1",
-        'Warning: Cut by the token limit: 2 "The Republic"',
+        'Warning: Unfinished: 2 "The Republic"',
     ]
     failed: list[RunEnded] = [run_ended("failed", error="the disk is full")]
     assert quiet([*failed]).splitlines() == ["Error: the disk is full"]

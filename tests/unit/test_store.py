@@ -135,7 +135,7 @@ class TestRuns:
 
     def test_runs_are_listed_newest_first_with_their_progress(self, store: Store, clock: Clock) -> None:
         old = planned(store)
-        store.section_keeper(old).finish(0, "Text.", [1], 1, "end_of_turn")
+        store.section_keeper(old).finish(0, "Text.", [1], "end_of_turn")
         clock.seconds += 1
         new = store.create_run("Another", {})
 
@@ -206,7 +206,7 @@ class TestText:
         keeper.append(0, "It began", [1, -2])
         store.flush()
         keeper.append(0, " with", [3])
-        keeper.finish(0, " wolves.\0", [2**31 - 1, 5, 6], 4, "next_heading")
+        keeper.finish(0, " wolves.\0", [1, -2, 3, 2**31 - 1], "next_heading")
 
         section = store.load(run).sections[0]
 
@@ -218,13 +218,13 @@ class TestText:
     def test_a_finished_section_cannot_change(self, store: Store, path: Path) -> None:
         run = planned(store)
         keeper = store.section_keeper(run)
-        keeper.finish(0, "Done.", [1], 1, "end_of_turn")
+        keeper.finish(0, "Done.", [1], "end_of_turn")
         before = store.load(run).sections[0]
 
         with pytest.raises(StoreError, match="finished and cannot change"):
             keeper.append(0, "More", [2])
         with pytest.raises(StoreError, match="finished and cannot change"):
-            keeper.finish(0, "More", [2], 1, "end_of_turn")
+            keeper.finish(0, "More", [2], "end_of_turn")
         for statement in (
             "UPDATE sections SET text = 'forged'",
             "DELETE FROM sections",
@@ -234,14 +234,21 @@ class TestText:
                 damage(path, statement)
         assert store.load(run).sections[0] == before
 
-    def test_more_kept_tokens_than_there_are_is_refused_and_loses_nothing(self, store: Store) -> None:
+    @pytest.mark.parametrize("saved", [False, True])
+    def test_text_that_is_taken_back_goes_and_its_tokens_stay(self, store: Store, saved: bool) -> None:
         run = planned(store)
         keeper = store.section_keeper(run)
-        keeper.append(0, "It", [1])
-        with pytest.raises(StoreError, match="cannot keep 3 of 2 tokens"):
-            keeper.finish(0, " began", [2], 3, "end_of_turn")
+        keeper.append(0, "It began.", [1, 2])
+        if saved:
+            store.flush()
+        keeper.append(0, " The End", [3, 4])
+        keeper.rewind(0, len("It began."), [5])
+        keeper.append(0, " Then", [6])
         section = store.load(run).sections[0]
-        assert (section.text, section.tokens, section.finished) == ("It", (1,), False)
+        assert (section.text, section.tokens) == ("It began. Then", (1, 2, 3, 4, 5, 6))
+        keeper.finish(0, " it went on.", [1, 2, 6, 7], "end_of_turn")
+        section = store.load(run).sections[0]
+        assert (section.text, section.tokens) == ("It began. Then it went on.", (1, 2, 6, 7))
 
     def test_an_unknown_section_is_refused(self, store: Store) -> None:
         run = planned(store)
@@ -262,7 +269,7 @@ class TestText:
         with monkeypatch.context() as patched:
             patched.setattr(store._texts, "_nothing_unsaved", interrupt)
             with pytest.raises(KeyboardInterrupt):
-                keeper.finish(0, ".", [2], 2, "end_of_turn") if finishing else store.flush()
+                keeper.finish(0, ".", [1, 2], "end_of_turn") if finishing else store.flush()
         if not finishing:
             keeper.append(0, ".", [2])
 
@@ -421,7 +428,7 @@ class TestProcesses:
         script = (
             "import sys; from pathlib import Path; from longwriter_edge.store import Store\n"
             "store = Store.open(Path(sys.argv[1])); keeper = store.section_keeper(sys.argv[2])\n"
-            "keeper.finish(0, 'Whole.', [1, 2], 2, 'end_of_turn')\n"
+            "keeper.finish(0, 'Whole.', [1, 2], 'end_of_turn')\n"
             "for number in range(int(sys.argv[3])):\n"
             "    keeper.append(1, f'{number};', [number]); store.flush()\n"
             "print('ready', flush=True)\n"

@@ -156,7 +156,7 @@ def test_bos_comes_first_and_once_where_the_format_wants_it() -> None:
 
 def test_prompts_of_another_language_use_its_lines() -> None:
     tokens = build_turns(CHATML_FORMAT, PromptSet.load("zh"), CHATML, instruction="写港口", plan=PLAN)
-    assert "标题：Ports\nzh 1: Dawn" in CHATML.text(tokens.prefix)
+    assert "标题：Ports\n1. Dawn: boats" in CHATML.text(tokens.prefix)
 
 
 def test_a_format_with_a_single_turn_has_no_turns_layout() -> None:

@@ -24,7 +24,17 @@ MOST_NAME_BYTES = 240
 MOST_DEPTH = 50
 
 _CHUNK = 64 * 1024
-_REQUEST_FIELDS = ("method", "layout", "context_policy", "context_tokens", "sections", "seed", "plan")
+_REQUEST_FIELDS = (
+    "method",
+    "layout",
+    "context_policy",
+    "context_tokens",
+    "length_control",
+    "tolerance",
+    "sections",
+    "seed",
+    "plan",
+)
 _SAMPLING_FIELDS = tuple(field.name for field in fields(SamplingSettings))
 # Names that mean something to Windows whatever their ending, and characters that no name can have there.
 _RESERVED_NAMES = {

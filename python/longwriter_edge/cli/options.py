@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 import click
 
 from longwriter_edge.errors import InputError
+from longwriter_edge.length import DEFAULT_TOLERANCE, LEAST_TOLERANCE, MOST_TOLERANCE
 
 if TYPE_CHECKING:
     from longwriter_edge.engine_settings import EngineSettings, FlashAttention, KvLayout, KvType
+    from longwriter_edge.length import LengthControl
     from longwriter_edge.model import Model
     from longwriter_edge.request import ContextPolicy, Layout, Method
     from longwriter_edge.settings import SamplingSettings
@@ -100,6 +102,21 @@ def method_options() -> Callable[[Command], Command]:
             "context_tokens",
             type=int,
             help="Most tokens of context to use. Default: what the document needs.",
+        ),
+        click.option(
+            "--length-control",
+            type=click.Choice(["strict", "soft", "off"]),
+            default="strict",
+            show_default=True,
+            help="How sections are held to their words: within --tolerance; from half to half as much again; "
+            "as the model likes.",
+        ),
+        click.option(
+            "--tolerance",
+            type=click.FloatRange(LEAST_TOLERANCE, MOST_TOLERANCE),
+            default=DEFAULT_TOLERANCE,
+            show_default=True,
+            help="Share of its words by which a section may miss them with strict.",
         ),
     )
 
@@ -201,6 +218,8 @@ class MethodOptions(TypedDict):
     layout: Layout | None
     context_policy: ContextPolicy
     context_tokens: int | None
+    length_control: LengthControl
+    tolerance: float
 
 
 class RequestOptions(TypedDict):

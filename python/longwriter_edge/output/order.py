@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from longwriter_edge.events import Event, SectionEnded, SectionStarted, SectionText
+from longwriter_edge.events import Event, SectionEnded, SectionRewound, SectionStarted, SectionText
 from longwriter_edge.output.document import DocumentOutput
 
 
@@ -12,7 +12,7 @@ class SectionOrder:
     """Hands the text of a run's events to an output, section by section.
 
     The text of a section is passed on as it comes once all sections before it have ended; until then it
-    is held. Sections that are written one after the other are never held.
+    is held, and so is the end of a text as long as it may be taken back: a reader cannot forget it.
 
     Args:
         output: Where the document goes. Its errors pass through.
@@ -24,7 +24,11 @@ class SectionOrder:
         self._open = 0
         self._begun = False
         self._titles: dict[int, str] = {}
-        self._held: dict[int, list[str]] = {}
+        self._held: dict[int, str] = {}
+        #: Characters of the open section that were passed on.
+        self._passed = 0
+        #: Characters of each section that cannot be taken back.
+        self._settled: dict[int, int] = {}
         self._ended: set[int] = set()
 
     def begin(self, title: str, restored: Iterable[Event]) -> None:
@@ -41,7 +45,7 @@ class SectionOrder:
             self._open += 1
         self._output.begin(title, whole)
         for number, event in texts.items():
-            self._titles[number], self._held[number] = event.title, [event.written]
+            self._titles[number], self._held[number] = event.title, event.written
             self._ended.add(number)
 
     def take(self, event: Event) -> None:
@@ -49,9 +53,13 @@ class SectionOrder:
         match event:
             case SectionStarted():
                 self._titles[event.section] = event.title
+                self._settled[event.section] = event.settled
                 self._add(event.section, event.written)
             case SectionText():
+                self._settled[event.section] = event.settled
                 self._add(event.section, event.text)
+            case SectionRewound():
+                self._take_back(event)
             case SectionEnded():
                 self._ended.add(event.section)
                 self._go_on()
@@ -59,9 +67,13 @@ class SectionOrder:
                 pass
 
     def _add(self, section: int, text: str) -> None:
-        self._held.setdefault(section, []).append(text)
+        self._held[section] = self._held.get(section, "") + text
         if section == self._open:
             self._release()
+
+    def _take_back(self, event: SectionRewound) -> None:
+        passed = self._passed if event.section == self._open else 0
+        self._held[event.section] = self._held.get(event.section, "")[: max(event.kept - passed, 0)]
 
     def _go_on(self) -> None:
         """Passes on the sections whose turn has come."""
@@ -70,6 +82,7 @@ class SectionOrder:
             self._ended.discard(self._open)
             self._open += 1
             self._begun = False
+            self._passed = 0
         if self._open in self._titles:
             self._release()
 
@@ -78,5 +91,10 @@ class SectionOrder:
         if not self._begun and number in self._titles:
             self._output.begin_section(self._titles.pop(number))
             self._begun = True
-        for text in self._held.pop(number, ()):
-            self._output.write(text)
+        held = self._held.pop(number, "")
+        settled = -1 if number in self._ended else self._settled.get(number, -1)
+        sure = len(held) if settled < 0 else min(max(settled - self._passed, 0), len(held))
+        self._output.write(held[:sure])
+        self._passed += sure
+        if sure < len(held):
+            self._held[number] = held[sure:]

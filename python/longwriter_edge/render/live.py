@@ -13,6 +13,7 @@ from longwriter_edge.events import (
     PlanStarted,
     PlanText,
     RunEnded,
+    SectionRewound,
     SectionStarted,
     SectionText,
 )
@@ -78,6 +79,8 @@ class LiveRenderer(Renderer[Event]):
                 self._add(event.text)
             case SectionStarted():
                 self._add(f"\n\n{self._progress.line(event.title)}\n\n{event.written}")
+            case SectionRewound() if event.section == self._progress.current:
+                self._tail.take_back(event.removed)
             case SectionText() if event.section == self._progress.current:
                 self._add(event.text)
             case _:

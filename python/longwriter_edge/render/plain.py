@@ -114,7 +114,7 @@ class PlainRenderer(Renderer[Event]):
         ]
 
     def _ended_line(self, event: SectionEnded) -> str:
-        how = "cut by the token limit" if event.reason == "token_limit" else "done"
+        how = "unfinished" if event.unfinished else "done"
         # Without new text it is a section that an earlier process wrote.
         if self._span is None:
             how = f"{how} before"

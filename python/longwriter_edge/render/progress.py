@@ -18,6 +18,7 @@ from longwriter_edge.events import (
     Prefill,
     RunStarted,
     SectionEnded,
+    SectionRewound,
     SectionStarted,
     SectionText,
 )
@@ -102,10 +103,13 @@ class Progress:
                 section.words, section.state = event.section_words, "writing"
                 self.document_words = event.document_words
                 self.pace.add(now, event.tokens, event.document_words)
+            case SectionRewound():
+                self._section(event.section).words = event.section_words
+                self.document_words = event.document_words
             case SectionEnded():
                 section = self._section(event.section)
                 section.words, section.target = event.words, event.target
-                section.state = "cut" if event.reason == "token_limit" else "done"
+                section.state = "cut" if event.unfinished else "done"
                 self.document_words = sum(section.words for section in self.sections)
                 self.pace.pause()
             case _:

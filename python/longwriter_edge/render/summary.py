@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from longwriter_edge.events import Outcome, RunEnded, RunStarted, Usage
+from longwriter_edge.events import Outcome, RewindCause, RunEnded, RunStarted, Usage
 from longwriter_edge.render.progress import Clean, Progress, duration, fraction, way
 
 #: The first word about how something ended.
@@ -10,6 +10,13 @@ OUTCOMES: dict[Outcome, str] = {"complete": "Done", "failed": "Failed", "interru
 
 #: Names of sections that are cut are listed up to this many.
 _NAMED_SECTIONS = 5
+#: What was done each time, by the cause.
+_CAUSES: dict[RewindCause, str] = {
+    "early_heading": "refused an early heading",
+    "early_end": "refused an early end",
+    "ceiling": "cut back to the last sentence",
+    "token_limit": "cut back at the token limit",
+}
 
 
 def summary_lines(ended: RunEnded, progress: Progress) -> list[str]:
@@ -19,6 +26,8 @@ def summary_lines(ended: RunEnded, progress: Progress) -> list[str]:
         lines.append(f"Error: {progress.line(ended.error)}")
     if cut := cut_sections(ended, progress):
         lines.append(cut)
+    if ended.outcome == "complete":
+        lines.append(f"Length: S_l {ended.length_score:.1f} of 100{_rewinds(ended)}")
     lines += cost_lines(ended.usage, ended.wall_seconds)
     if progress.started is not None:
         lines += described(progress.started, progress.line)
@@ -36,7 +45,7 @@ def described(started: RunStarted, clean: Clean) -> list[str]:
 
 
 def cut_sections(ended: RunEnded, progress: Progress) -> str | None:
-    """Which sections the token limit cut; ``None`` if there are none."""
+    """Which sections lack words or were cut for want of room; ``None`` if there are none."""
     if not ended.unfinished:
         return None
     names = []
@@ -46,7 +55,15 @@ def cut_sections(ended: RunEnded, progress: Progress) -> str | None:
     more = len(ended.unfinished) - len(names)
     if more:
         names.append(f"{more} more")
-    return f"Cut by the token limit: {', '.join(names)}"
+    return f"Unfinished: {', '.join(names)}"
+
+
+def _rewinds(ended: RunEnded) -> str:
+    counts = [
+        f"{_CAUSES[cause]} {count} {'time' if count == 1 else 'times'}"
+        for cause, count in ended.rewinds.items()
+    ]
+    return f"; {', '.join(counts)}" if counts else ""
 
 
 def cost_lines(usage: Usage, wall_seconds: float) -> list[str]:

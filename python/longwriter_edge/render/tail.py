@@ -41,6 +41,12 @@ class TextTail:
             self._text = self._text[-KEPT_CHARACTERS:]
             self._pending = self._pending[-KEPT_CHARACTERS:]
 
+    def take_back(self, characters: int) -> None:
+        """Removes the end of the text."""
+        self._text = self._text[: max(len(self._text) - characters, 0)]
+        # Lines that were finished may be gone: all is wrapped anew.
+        self._width = 0
+
     def clear(self) -> None:
         """Forgets all text."""
         self._text = self._pending = self._open = ""

@@ -24,7 +24,8 @@ class SectionRecord:
         words: Target in words, as in :class:`~longwriter_edge.events.SectionPlan`.
         repeats: The earlier section whose main point this one repeats.
         text: What was written so far.
-        tokens: The sampled tokens of that text, oldest first.
+        tokens: The sampled tokens, oldest first: of a finished section those of its text, else all of them,
+            also those that were taken back.
         reason: Why the section ended; ``None`` while it is not finished.
     """
 

@@ -46,23 +46,33 @@ class SectionTexts:
             self._waiting_since = self._clock()
         self.flush_if_due()
 
-    def finish(
-        self, run: str, section: int, text: str, tokens: Sequence[int], kept: int, reason: SectionEnd
-    ) -> None:
+    def rewind(self, run: str, section: int, text_kept: int, tokens: Sequence[int]) -> None:
+        """Takes the text back to its first characters and saves; all tokens stay, and ``tokens`` follow."""
+        self._next_chunk(run, section)
+        self.flush()
+        text, all_tokens = self.content(run, section)
+        try:
+            with self._database.transaction() as connection:
+                connection.execute("DELETE FROM chunks WHERE run = ? AND section = ?", (run, section))
+                # As if it had waited, so that saving it again after an interrupt changes nothing.
+                merged = _Unsaved(0, [text[:text_kept]], [*all_tokens, *tokens])
+                self._unsaved[run, section] = merged
+                self._save(connection)
+        except StoreError:
+            self._nothing_unsaved()
+            raise
+        self._nothing_unsaved()
+
+    def finish(self, run: str, section: int, text: str, kept: Sequence[int], reason: SectionEnd) -> None:
         """Takes the last text, folds all of it into the section's row, and ends the section."""
         self._next_chunk(run, section)
         with self._database.transaction() as connection:
             self._save(connection)
-            saved_text, saved_tokens = self.content(run, section)
-            all_tokens = (*saved_tokens, *tokens)
-            if not 0 <= kept <= len(all_tokens):
-                raise StoreError(
-                    f"section {section + 1} of run {run} cannot keep {kept} of {len(all_tokens)} tokens"
-                )
+            saved_text, _ = self.content(run, section)
             connection.execute("DELETE FROM chunks WHERE run = ? AND section = ?", (run, section))
             connection.execute(
                 "UPDATE sections SET text = ?, tokens = ?, reason = ? WHERE run = ? AND number = ?",
-                (saved_text + text, _pack(all_tokens[:kept]), reason, run, section),
+                (saved_text + text, _pack(kept), reason, run, section),
             )
             self._database.touch(run)
         self._nothing_unsaved()
@@ -137,21 +147,30 @@ class SectionKeeper:
         """
         self._texts.append(self._run, section, text, tokens)
 
-    def finish(self, section: int, text: str, tokens: Sequence[int], kept: int, reason: SectionEnd) -> None:
+    def rewind(self, section: int, text_kept: int, tokens: Sequence[int]) -> None:
+        """Takes a section's text back to its first ``text_kept`` characters.
+
+        All tokens that were sampled stay, with ``tokens`` that were sampled since the last call: with them a
+        killed section goes on as it would have.
+
+        Raises:
+            StoreError: there is no such section, it is finished, or cannot be saved.
+        """
+        self._texts.rewind(self._run, section, text_kept, tokens)
+
+    def finish(self, section: int, text: str, kept: Sequence[int], reason: SectionEnd) -> None:
         """Takes the end of a section, saves it, and closes it for ever.
 
         Args:
             section: Its number, from 0.
             text: Text since the last :meth:`append`.
-            tokens: Tokens sampled since then.
-            kept: How many of all the section's tokens stay, from the first.
+            kept: The section's tokens that stay, from the first, in place of all that were sampled.
             reason: Why it ended.
 
         Raises:
-            StoreError: there is no such section, it is finished, has fewer tokens than ``kept``, or
-                cannot be saved.
+            StoreError: there is no such section, it is finished, or cannot be saved.
         """
-        self._texts.finish(self._run, section, text, tokens, kept, reason)
+        self._texts.finish(self._run, section, text, kept, reason)
 
     def flush_if_due(self) -> None:
         """Saves what was taken if it has waited for FLUSH_SECONDS; to be called several times a second."""

@@ -19,7 +19,7 @@ pub(crate) struct PyStep {
 #[pymethods]
 impl PyStep {
     #[new]
-    #[pyo3(signature = (*, open, title, floor_words, max_tokens, open_first = Vec::new(), target_words = 0, written = Vec::new(), finished = false))]
+    #[pyo3(signature = (*, open, title, floor_words, max_tokens, open_first = Vec::new(), target_words = 0, ceiling_words = 0, written = Vec::new(), finished = false))]
     // The Python signature is keyword-only; a struct in between would only repeat it.
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -29,6 +29,7 @@ impl PyStep {
         max_tokens: u32,
         open_first: Vec<Token>,
         target_words: u32,
+        ceiling_words: u32,
         written: Vec<Token>,
         finished: bool,
     ) -> Self {
@@ -39,6 +40,7 @@ impl PyStep {
                 open_first,
                 floor_words,
                 target_words,
+                ceiling_words,
                 max_tokens,
                 written,
                 finished,
@@ -56,7 +58,7 @@ pub(crate) struct PyDocument {
 #[pymethods]
 impl PyDocument {
     #[new]
-    #[pyo3(signature = (*, prefix, steps, layout, echoes, chain, seed, stream, separators = Vec::new(), window = None, attempt = 0, filter_text = true))]
+    #[pyo3(signature = (*, prefix, steps, layout, echoes, chain, seed, stream, separators = Vec::new(), window = None, attempt = 0, filter_text = true, rebalance = false))]
     // The Python signature is keyword-only; a struct in between would only repeat it.
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -71,6 +73,7 @@ impl PyDocument {
         window: Option<u32>,
         attempt: u16,
         filter_text: bool,
+        rebalance: bool,
     ) -> PyResult<Self> {
         let surroundings = Surroundings {
             titles: steps.iter().map(|step| step.title.clone()).collect(),
@@ -82,6 +85,7 @@ impl PyDocument {
             sections: steps.iter().map(|step| step.spec.clone()).collect(),
             layout: parse_layout(layout, separators)?,
             window,
+            rebalance,
             surroundings: Arc::new(surroundings),
             chain,
             seed,

@@ -69,11 +69,21 @@ pub(crate) enum PyEvent {
         section: usize,
         text: String,
         words: u32,
+        settled: usize,
     },
     Text {
         document: DocumentId,
         section: usize,
         text: String,
+        tokens: Vec<Token>,
+        words: u32,
+        settled: usize,
+    },
+    Rewound {
+        document: DocumentId,
+        section: usize,
+        cause: String,
+        text_kept: usize,
         tokens: Vec<Token>,
         words: u32,
     },
@@ -88,9 +98,10 @@ pub(crate) enum PyEvent {
         section: usize,
         text: String,
         tokens: Vec<Token>,
-        kept: usize,
+        kept: Vec<Token>,
         reason: String,
         words: u32,
+        unfinished: bool,
     },
     DocumentEnded {
         document: DocumentId,
@@ -123,11 +134,13 @@ impl PyEvent {
                 section,
                 text,
                 words,
+                settled,
             } => Self::SectionStarted {
                 document,
                 section,
                 text,
                 words,
+                settled,
             },
             Event::Text {
                 document,
@@ -135,10 +148,27 @@ impl PyEvent {
                 text,
                 tokens,
                 words,
+                settled,
             } => Self::Text {
                 document,
                 section,
                 text,
+                tokens,
+                words,
+                settled,
+            },
+            Event::Rewound {
+                document,
+                section,
+                cause,
+                text_kept,
+                tokens,
+                words,
+            } => Self::Rewound {
+                document,
+                section,
+                cause: cause.name().to_owned(),
+                text_kept,
                 tokens,
                 words,
             },
@@ -161,6 +191,7 @@ impl PyEvent {
                 kept,
                 reason,
                 words,
+                unfinished,
             } => {
                 let reason = reason.name().to_owned();
                 Self::SectionEnded {
@@ -171,6 +202,7 @@ impl PyEvent {
                     kept,
                     reason,
                     words,
+                    unfinished,
                 }
             }
             Event::DocumentEnded {

@@ -82,6 +82,7 @@ fn document(number: u32, tokens: u32) -> DocumentSpec {
         }],
         layout: Layout::Turns,
         window: None,
+        rebalance: false,
         surroundings: Arc::new(Surroundings {
             titles: vec!["The Harbour".to_owned()],
             echoes: vec!["Write about a harbour town.".to_owned()],

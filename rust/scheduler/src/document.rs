@@ -9,6 +9,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::backend::{Limits, Token};
+use crate::length::Length;
 use crate::text::Surroundings;
 
 /// Most sections of a document, so that a section's number fits its place in a [`DrawKey`].
@@ -49,12 +50,29 @@ pub struct SectionSpec {
     /// From this many words on (the reader's count), the next end of a paragraph ends the section, or soon
     /// the next end of a sentence. 0 for no target.
     pub target_words: u32,
-    /// Sampled tokens after which the section is cut.
+    /// Above so many words the section is cut back to its last whole sentence. 0 for no such limit; then only
+    /// the end of the turn is refused below the floor.
+    pub ceiling_words: u32,
+    /// Tokens of its text after which the section is cut, unless it is below its floor and earlier sections have
+    /// left room.
     pub max_tokens: u32,
-    /// Tokens that an earlier process sampled for this section.
+    /// Tokens that an earlier process sampled for this section: of a finished one those that stay, else all of
+    /// them in order, also those that were taken back.
     pub written: Vec<Token>,
     /// Whether the section had ended with them.
     pub finished: bool,
+}
+
+impl SectionSpec {
+    /// Its length as it was planned.
+    #[must_use]
+    pub fn length(&self) -> Length {
+        Length {
+            floor: self.floor_words,
+            target: self.target_words,
+            ceiling: self.ceiling_words,
+        }
+    }
 }
 
 /// One document as it was asked for.
@@ -71,6 +89,8 @@ pub struct DocumentSpec {
     pub window: Option<u32>,
     /// Texts by which echoes and headings are recognised.
     pub surroundings: Arc<Surroundings>,
+    /// Whether later sections make up for the words that earlier ones have too many or too few.
+    pub rebalance: bool,
     /// Number of the backend's sampler chain.
     pub chain: usize,
     /// The user's seed.
@@ -141,25 +161,37 @@ impl DocumentSpec {
     /// its prefix and longest section. Finished sections in parallel need none.
     #[must_use]
     pub fn reserve(&self) -> u64 {
-        let opens = self.sections.iter().map(Self::longest_open);
-        let (opens, separators) = match &self.layout {
+        if self.layout == Layout::Parallel {
+            let unfinished = self.sections.iter().filter(|section| !section.finished);
+            let longest = unfinished.map(Self::section_reserve).max().unwrap_or(0);
+            return self.within_window((self.prefix.len() + longest) as u64);
+        }
+        let planned = self
+            .sections
+            .iter()
+            .map(|section| section.max_tokens as usize);
+        let planned: usize = planned.sum();
+        let written: usize = self.sections.iter().map(Self::longest_text).sum();
+        let through = self.cells_through(self.sections.len() - 1);
+        self.within_window((through + written.saturating_sub(planned)) as u64)
+    }
+
+    /// KV cells that are promised to everything up to the end of section `number`, without a window.
+    pub(crate) fn cells_through(&self, number: usize) -> usize {
+        let sections = &self.sections[..=number];
+        let opens = sections.iter().map(Self::longest_open);
+        let (opens, between) = match &self.layout {
             Layout::Turns => (opens.sum(), 0),
-            Layout::Paper { separator } => (
-                opens.max().unwrap_or(0),
-                separator.len() * self.sections.len(),
-            ),
-            Layout::Guided { leads } => (
-                opens.sum(),
-                leads.iter().map(Vec::len).max().unwrap_or(0) * self.sections.len(),
-            ),
+            Layout::Paper { separator } => (opens.max().unwrap_or(0), separator.len()),
+            Layout::Guided { leads } => {
+                (opens.sum(), leads.iter().map(Vec::len).max().unwrap_or(0))
+            }
             Layout::Parallel => {
-                let unfinished = self.sections.iter().filter(|section| !section.finished);
-                let longest = unfinished.map(Self::section_reserve).max().unwrap_or(0);
-                return self.within_window((self.prefix.len() + longest) as u64);
+                return self.prefix.len() + Self::section_reserve(&self.sections[number]);
             }
         };
-        let written: usize = self.sections.iter().map(Self::longest_text).sum();
-        self.within_window((self.prefix.len() + opens + written + separators) as u64)
+        let texts = sections.iter().map(|section| section.max_tokens as usize);
+        self.prefix.len() + opens + texts.sum::<usize>() + between * sections.len()
     }
 
     /// KV cells that one more section in parallel needs at most. The prefix counts although its cells are
@@ -180,7 +212,11 @@ impl DocumentSpec {
     }
 
     fn longest_text(section: &SectionSpec) -> usize {
-        (section.max_tokens as usize).max(section.written.len())
+        if section.finished {
+            section.written.len()
+        } else {
+            section.max_tokens as usize
+        }
     }
 
     fn section_reserve(section: &SectionSpec) -> usize {

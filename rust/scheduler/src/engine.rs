@@ -26,11 +26,11 @@ pub struct Load {
     pub sequence_seconds: f64,
 }
 
-/// The sampler of a sequence, and the section that it was opened for.
+/// The sampler of a sequence, and what it was opened for: document, section, and how often text of it had been
+/// taken back.
 #[derive(Debug)]
 struct SectionSampler<S> {
-    document: DocumentId,
-    section: usize,
+    place: (DocumentId, usize, u32),
     sampler: S,
 }
 
@@ -166,11 +166,11 @@ impl<B: Backend> Engine<B> {
     /// Draws the token of one output row.
     fn sample(&mut self, output: &Output) -> Result<Token, SampleError> {
         let (backend, scheduler) = (&mut self.backend, &self.scheduler);
+        let place = (output.document, output.section, output.generation);
         let open = |backend: &mut B| {
             let history = scheduler.history(output.document, output.sequence);
             SectionSampler {
-                document: output.document,
-                section: output.section,
+                place,
                 sampler: backend.open_sampler(output.chain, history),
             }
         };
@@ -178,23 +178,20 @@ impl<B: Backend> Engine<B> {
             .samplers
             .entry(output.sequence)
             .or_insert_with(|| open(backend));
-        if (held.document, held.section) != (output.document, output.section) {
+        if held.place != place {
             *held = open(backend);
         }
         let sampler = &mut held.sampler;
-        let banned = if output.ban_stop {
-            scheduler.stop()
-        } else {
-            &[]
-        };
+        let stop = scheduler.stop().iter().filter(|_| output.ban_stop);
+        let banned: Vec<Token> = stop.chain(&output.banned).copied().collect();
         let uniform = output.key.uniform();
-        let candidates = backend.candidates(output.row, sampler, banned, Constraint::Ignored)?;
+        let candidates = backend.candidates(output.row, sampler, &banned, Constraint::Ignored)?;
         let mut token = choose(candidates, uniform)?;
         // Asking the grammar about one token is cheap, about the whole vocabulary it is not; the
         // model mostly proposes what the grammar allows anyway.
         if !backend.admits(sampler, token) {
             let candidates =
-                backend.candidates(output.row, sampler, banned, Constraint::Applied)?;
+                backend.candidates(output.row, sampler, &banned, Constraint::Applied)?;
             token = choose(candidates, uniform)?;
         }
         if !scheduler.stop().contains(&token) {
@@ -223,7 +220,7 @@ impl<B: Backend> Engine<B> {
     fn report(&mut self, events: Vec<Event>, emit: &mut dyn FnMut(Event)) {
         for event in events {
             if let Event::DocumentEnded { document, .. } = &event {
-                self.samplers.retain(|_, held| held.document != *document);
+                self.samplers.retain(|_, held| held.place.0 != *document);
             }
             self.reports.pass(event, emit);
         }
@@ -243,6 +240,7 @@ struct HeldText {
     text: String,
     tokens: Vec<Token>,
     words: u32,
+    settled: usize,
 }
 
 impl Reports {
@@ -254,6 +252,7 @@ impl Reports {
             text,
             tokens,
             words,
+            settled,
             ..
         } = event
         else {
@@ -279,6 +278,7 @@ impl Reports {
         held.text.push_str(&text);
         held.tokens.extend(tokens);
         held.words = words;
+        held.settled = settled;
         if held
             .reported
             .is_none_or(|reported| reported.elapsed() >= self.interval)
@@ -301,6 +301,7 @@ impl Reports {
             text: std::mem::take(&mut held.text),
             tokens: std::mem::take(&mut held.tokens),
             words: held.words,
+            settled: held.settled,
         });
     }
 }

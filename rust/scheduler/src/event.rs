@@ -14,8 +14,36 @@ pub enum EndReason {
     NextHeading,
     /// The section had its target, and a paragraph or sentence ended.
     TargetReached,
+    /// The section had more words than it may have, and was cut back to its last whole sentence.
+    Ceiling,
     /// The section's token limit was reached; the text may stop in the middle of a sentence.
     TokenLimit,
+}
+
+/// Why text was taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The next section's heading began before this section had its words.
+    EarlyHeading,
+    /// A closing phrase, "The End" or the like came before the section had its words.
+    EarlyEnd,
+    /// The section had too many words.
+    Ceiling,
+    /// The section reached its token limit.
+    TokenLimit,
+}
+
+impl Cause {
+    /// The name that crosses into Python and JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EarlyHeading => "early_heading",
+            Self::EarlyEnd => "early_end",
+            Self::Ceiling => "ceiling",
+            Self::TokenLimit => "token_limit",
+        }
+    }
 }
 
 impl EndReason {
@@ -26,6 +54,7 @@ impl EndReason {
             Self::EndOfTurn => "end_of_turn",
             Self::NextHeading => "next_heading",
             Self::TargetReached => "target_reached",
+            Self::Ceiling => "ceiling",
             Self::TokenLimit => "token_limit",
         }
     }
@@ -127,6 +156,8 @@ pub enum Event {
         text: String,
         /// Words of that text.
         words: u32,
+        /// Characters of it that cannot be taken back any more.
+        settled: usize,
     },
     /// More text. It may lag behind the tokens while a line could still become a heading.
     Text {
@@ -139,6 +170,24 @@ pub enum Event {
         /// Tokens sampled since the last event.
         tokens: Vec<Token>,
         /// Words of the section so far, the reader's count.
+        words: u32,
+        /// Characters of the section's text that cannot be taken back any more.
+        settled: usize,
+    },
+    /// The end of a section's text was taken back, and the section goes on from there or ends.
+    Rewound {
+        /// The document.
+        document: DocumentId,
+        /// The section.
+        section: usize,
+        /// Why.
+        cause: Cause,
+        /// Characters of the section's text that stay.
+        text_kept: usize,
+        /// Tokens sampled since the last event. Those that were taken back still belong to what was sampled:
+        /// with all of them a killed section goes on as it would have.
+        tokens: Vec<Token>,
+        /// Words of the section that stay, the reader's count.
         words: u32,
     },
     /// The text outgrew the document's window: the model goes on with the prefix and the end of the text.
@@ -162,12 +211,14 @@ pub enum Event {
         text: String,
         /// Tokens sampled since the last event.
         tokens: Vec<Token>,
-        /// Sampled tokens of the section that stay, counted from its first.
-        kept: usize,
+        /// The section's tokens that stay, from its first.
+        kept: Vec<Token>,
         /// Why it ended.
         reason: EndReason,
         /// Words of the section, the reader's count.
         words: u32,
+        /// Whether it lacks words, or was cut for want of room.
+        unfinished: bool,
     },
     /// A document is finished, or failed.
     DocumentEnded {
@@ -188,6 +239,7 @@ impl Event {
             Self::Prefill { document, .. }
             | Self::SectionStarted { document, .. }
             | Self::Text { document, .. }
+            | Self::Rewound { document, .. }
             | Self::Compacted { document, .. }
             | Self::SectionEnded { document, .. }
             | Self::DocumentEnded { document, .. } => *document,

@@ -172,7 +172,7 @@ impl FakeBackend {
     }
 
     /// Fills in the candidates for the token after a sequence's first `length` tokens.
-    fn offer(&mut self, sequence: SequenceId, length: usize) {
+    fn offer(&mut self, sequence: SequenceId, length: usize, banned: &[Token]) {
         let tokens = &self.cache[sequence as usize][..length];
         let answer_start = tokens
             .iter()
@@ -180,17 +180,24 @@ impl FakeBackend {
             .map_or(0, |place| place + 1);
         let (prompt, answered) = tokens.split_at(answer_start);
         let question_start = prompt.iter().rposition(|&token| token == USER).unwrap_or(0);
+        let so_far = bytes(answered);
         let scripted = self.script.answer(&bytes(&prompt[question_start..]));
+        // Once led away from its answer, it makes up prose.
+        let follows = |answer: &&str| {
+            so_far.starts_with(answer.as_bytes()) || answer.as_bytes().starts_with(&so_far)
+        };
+        let scripted = scripted.filter(follows);
         let next = scripted.and_then(|answer| answer.as_bytes().get(answered.len()));
+        let next = next.filter(|&&byte| !banned.contains(&Token::from(byte)));
         let mut offered = match (scripted, next) {
             (_, Some(&byte)) => vec![(Token::from(byte), 0.0)],
             // Prose follows a finished answer only where the end is banned.
-            (Some(_), None) => vec![(END, 30.0)],
-            (None, None) if answered.len() >= PROSE_BYTES => vec![(END, 2.0)],
-            (None, None) => Vec::new(),
+            (Some(answer), None) if so_far.len() >= answer.len() => vec![(END, 30.0)],
+            (_, None) if answered.len() >= PROSE_BYTES => vec![(END, 2.0)],
+            (_, None) => Vec::new(),
         };
         if next.is_none() {
-            offered.extend(prose(tokens, &bytes(answered)));
+            offered.extend(prose(tokens, &so_far));
         }
         self.candidates = offered
             .into_iter()
@@ -355,7 +362,7 @@ impl Backend for FakeBackend {
         let Some(&Some((sequence, length))) = self.rows.get(row) else {
             return Err(SampleError::NoLogits { row });
         };
-        self.offer(sequence, length);
+        self.offer(sequence, length, banned);
         self.candidates
             .retain(|candidate| !banned.contains(&candidate.token));
         Ok(&self.candidates)

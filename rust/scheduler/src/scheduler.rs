@@ -35,7 +35,7 @@ pub struct Feed {
 }
 
 /// One token to sample after a step.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Output {
     /// Number of the row in the step.
     pub row: usize,
@@ -51,6 +51,10 @@ pub struct Output {
     pub key: DrawKey,
     /// Whether tokens that end a turn are banned.
     pub ban_stop: bool,
+    /// Tokens that are banned beside them: those that led to text which was taken back.
+    pub banned: Vec<Token>,
+    /// Changes when text was taken back, so that the sampler has to see the history anew.
+    pub generation: u32,
 }
 
 /// One call of the backend and what to sample after it.
@@ -563,6 +567,8 @@ fn feed(
             chain: strand.spec().chain,
             key: strand.draw_key(),
             ban_stop: strand.is_below_floor(),
+            banned: strand.banned().to_vec(),
+            generation: strand.generation(),
         });
     }
 }

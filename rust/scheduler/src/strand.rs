@@ -8,26 +8,11 @@ use std::sync::Arc;
 
 use crate::backend::{SequenceId, Token, Vocabulary};
 use crate::document::{DocumentSpec, Layout, SectionSpec, WINDOW_KEEPS};
-use crate::event::{DocumentId, EndReason, Event, Usage};
+use crate::event::{Cause, DocumentId, EndReason, Event, Usage};
+use crate::length::Length;
 use crate::random::DrawKey;
-use crate::text::{SectionText, Surroundings};
 use crate::transcript::{Origin, Transcript};
-
-/// The section that is being written.
-#[derive(Debug)]
-struct Writing {
-    section: usize,
-    /// Length of the transcript before its first token that is still there.
-    start: usize,
-    /// Tokens of it that went when the text outgrew the window.
-    dropped: usize,
-    /// Length of the strand's history before its first token.
-    history_start: usize,
-    /// Tokens that had to be read before the next token could be sampled.
-    to_read: usize,
-    text: SectionText,
-    sampled: u32,
-}
+use crate::writing::{Next, Writing};
 
 /// What there is to tell of a section that has ended.
 #[derive(Debug)]
@@ -35,9 +20,10 @@ struct Settled {
     section: usize,
     /// Text that had been held back.
     rest: String,
-    /// Sampled tokens that stay.
-    kept: usize,
+    /// Tokens that stay.
+    kept: Vec<Token>,
     words: u32,
+    floor: u32,
 }
 
 /// Where a section stands in the transcript.
@@ -48,64 +34,6 @@ struct Part {
     open: Range<usize>,
     /// Its text.
     text: Range<usize>,
-}
-
-/// The text of tokens that an earlier process sampled, got by reading them again.
-#[derive(Debug)]
-struct Replay {
-    text: SectionText,
-    released: String,
-    sampled: usize,
-    ended: Option<EndReason>,
-}
-
-impl Replay {
-    fn new(
-        section: &SectionSpec,
-        surroundings: &Arc<Surroundings>,
-        number: usize,
-        vocabulary: &impl Vocabulary,
-    ) -> Self {
-        let mut replay = Self {
-            text: SectionText::new(Arc::clone(surroundings), number),
-            released: String::new(),
-            sampled: 0,
-            ended: None,
-        };
-        for &token in &section.written {
-            let pushed = replay.text.push(vocabulary.piece(token));
-            replay.released.push_str(&pushed.text);
-            replay.sampled += 1;
-            replay.ended = end_reason(section, &replay.text, pushed.ended, replay.sampled);
-            // How a finished section ended is past; its tokens were cut then.
-            if pushed.ended || (replay.ended.is_some() && !section.finished) {
-                break;
-            }
-        }
-        replay
-    }
-}
-
-/// Why the section ends with the token just taken in, if it does.
-fn end_reason(
-    section: &SectionSpec,
-    text: &SectionText,
-    next_heading: bool,
-    sampled: usize,
-) -> Option<EndReason> {
-    if next_heading {
-        return Some(EndReason::NextHeading);
-    }
-    let words = text.counts().reader;
-    let target = section.target_words;
-    if target > 0 && words >= target {
-        // A paragraph's end is the better place; a tenth more words are waited for one.
-        let late = words >= target + target / 10;
-        if text.ends_paragraph() || (late && text.ends_sentence()) {
-            return Some(EndReason::TargetReached);
-        }
-    }
-    (sampled >= section.max_tokens as usize).then_some(EndReason::TokenLimit)
 }
 
 /// One sequence of a document.
@@ -121,6 +49,8 @@ pub(crate) struct Strand {
     /// Sampled tokens of the text so far, for samplers that look back.
     history: Vec<Token>,
     writing: Option<Writing>,
+    /// Words of the finished sections, the reader's count.
+    words: u32,
     /// Line ends after the last finished section's text, as far as its tokens stay.
     line_ends: usize,
     cache_cut: bool,
@@ -141,6 +71,7 @@ impl Strand {
             parts: Vec::new(),
             history: Vec::new(),
             writing: None,
+            words: 0,
             line_ends: 0,
             cache_cut: false,
             usage: Usage::default(),
@@ -191,9 +122,17 @@ impl Strand {
 
     /// Whether tokens that end a turn are banned now.
     pub(crate) fn is_below_floor(&self) -> bool {
-        self.writing.as_ref().is_some_and(|writing| {
-            writing.text.counts().reader < self.spec.sections[writing.section].floor_words
-        })
+        self.writing.as_ref().is_some_and(Writing::is_below_floor)
+    }
+
+    /// Tokens that may not come next, since they led to text that was taken back.
+    pub(crate) fn banned(&self) -> &[Token] {
+        self.writing.as_ref().map_or(&[], Writing::banned)
+    }
+
+    /// How often text of the section was taken back.
+    pub(crate) fn generation(&self) -> u32 {
+        self.writing.as_ref().map_or(0, |writing| writing.rewinds)
     }
 
     /// Where the next token's random draw stands.
@@ -255,53 +194,79 @@ impl Strand {
     ) {
         let spec = Arc::clone(&self.spec);
         let section = &spec.sections[number];
-        let replay = Replay::new(section, &spec.surroundings, number, vocabulary);
         if section.finished {
             // What became of it is known and was told.
-            self.lay_out(number, section, replay, &mut Vec::new());
+            self.open_section(number, &mut Vec::new());
+            self.take_back_in(section, vocabulary);
             self.settle(vocabulary);
             return;
         }
         self.usage.tokens_reused += self.transcript.cached() as u64;
+        let mut told = Vec::new();
+        self.open_section(number, &mut told);
+        let mut ended = None;
+        for &token in &section.written {
+            ended = self.take_in(token, Origin::Again, vocabulary, &mut told);
+            if ended.is_some() {
+                break;
+            }
+        }
+        self.note_to_read();
         events.push(Event::SectionStarted {
             document: self.id,
             section: number,
-            text: replay.released.clone(),
-            words: replay.text.counts().reader,
+            text: text_of(&told),
+            words: self.writing.as_ref().map_or(0, Writing::words),
+            settled: self.writing.as_ref().map_or(0, Writing::settled),
         });
-        let ended = replay.ended;
-        self.lay_out(number, section, replay, events);
+        events.extend(
+            told.into_iter()
+                .filter(|event| matches!(event, Event::Compacted { .. })),
+        );
         if let Some(reason) = ended {
-            self.close(reason, String::new(), Vec::new(), vocabulary, events);
+            self.close(reason, vocabulary, events);
         }
     }
 
-    /// Appends what is read before a section, and what an earlier process wrote of it.
-    fn lay_out(
-        &mut self,
-        number: usize,
-        section: &SectionSpec,
-        replay: Replay,
-        events: &mut Vec<Event>,
-    ) {
+    /// Appends what is read before a section.
+    fn open_section(&mut self, number: usize, events: &mut Vec<Event>) {
         self.open_part(number, events);
         if !matches!(self.spec.layout, Layout::Paper { .. }) {
             self.transcript.seal(self.transcript.len());
         }
-        self.writing = Some(Writing {
-            section: number,
-            start: self.transcript.len(),
-            dropped: 0,
-            history_start: self.history.len(),
-            to_read: 0,
-            text: replay.text,
-            sampled: replay.sampled as u32,
-        });
-        for &token in &section.written[..replay.sampled] {
-            self.history.push(token);
-            self.push(token, Origin::Again, events);
-        }
+        let start = self.transcript.len();
+        self.writing = Some(Writing::new(
+            &self.spec,
+            number,
+            self.length(number),
+            start,
+            self.history.len(),
+        ));
         self.note_to_read();
+    }
+
+    /// Takes a finished section in as it was left.
+    fn take_back_in(&mut self, section: &SectionSpec, vocabulary: &impl Vocabulary) {
+        for &token in &section.written {
+            self.push(token, Origin::Again, &mut Vec::new());
+            self.history.push(token);
+            let Some(writing) = &mut self.writing else {
+                return;
+            };
+            if writing.text.push(vocabulary.piece(token)).ended {
+                return;
+            }
+        }
+    }
+
+    /// The length of a section now that those before it are written.
+    fn length(&self, number: usize) -> Length {
+        let sections = &self.spec.sections;
+        if !self.spec.rebalance || self.spec.layout == Layout::Parallel {
+            return sections[number].length();
+        }
+        let planned: Vec<_> = sections.iter().map(SectionSpec::length).collect();
+        Length::rebalanced(&planned, number, self.words)
     }
 
     /// Adds a sampled token to the section.
@@ -314,62 +279,149 @@ impl Strand {
         if self.writing.is_none() {
             return;
         }
-        self.push(token, Origin::Sampled, events);
-        self.note_to_read();
-        self.history.push(token);
         self.usage.tokens_written += 1;
-        let Some(writing) = &mut self.writing else {
-            return;
-        };
-        writing.sampled += 1;
-        let pushed = writing.text.push(vocabulary.piece(token));
-        let section = &self.spec.sections[writing.section];
-        let sampled = writing.sampled as usize;
-        if let Some(reason) = end_reason(section, &writing.text, pushed.ended, sampled) {
-            self.close(reason, pushed.text, vec![token], vocabulary, events);
-            return;
+        let ended = self.take_in(token, Origin::Sampled, vocabulary, events);
+        self.note_to_read();
+        if let Some(reason) = ended {
+            self.close(reason, vocabulary, events);
         }
-        events.push(Event::Text {
+    }
+
+    /// Takes a token of the section in, sampled now or by an earlier process; both come to the same. Returns
+    /// why the section ends with it, if it does.
+    fn take_in(
+        &mut self,
+        token: Token,
+        origin: Origin,
+        vocabulary: &impl Vocabulary,
+        events: &mut Vec<Event>,
+    ) -> Option<EndReason> {
+        self.push(token, origin, events);
+        self.history.push(token);
+        let has_room = self.has_room();
+        let writing = self.writing.as_mut()?;
+        let (text, next) = writing.push(vocabulary.piece(token), has_room);
+        let mut tokens = vec![token];
+        let ended = match next {
+            // What follows the sentence was never shown.
+            Next::EndBefore(mark, reason) => {
+                writing.text = *mark;
+                Some((reason, None))
+            }
+            next => {
+                events.push(Event::Text {
+                    document: self.id,
+                    section: writing.section,
+                    text,
+                    tokens: std::mem::take(&mut tokens),
+                    words: writing.words(),
+                    settled: writing.settled(),
+                });
+                match next {
+                    Next::GoOn => return None,
+                    Next::End(reason) => return Some(reason),
+                    Next::CutBack(reason, cause) => {
+                        Some((reason, writing.cut_back().then_some(cause)))
+                    }
+                    Next::Refuse(cause) => match self.refuse() {
+                        true => {
+                            self.tell_rewound(cause, tokens, events);
+                            return None;
+                        }
+                        false if cause == Cause::EarlyHeading => {
+                            return Some(EndReason::NextHeading);
+                        }
+                        false => return None,
+                    },
+                    Next::EndBefore(..) => unreachable!("handled above"),
+                }
+            }
+        };
+        let (reason, cut) = ended?;
+        if let Some(cause) = cut {
+            self.tell_rewound(cause, tokens, events);
+        } else if !tokens.is_empty() {
+            let writing = self.writing.as_ref()?;
+            events.push(Event::Text {
+                document: self.id,
+                section: writing.section,
+                text: String::new(),
+                tokens,
+                words: writing.words(),
+                settled: writing.settled(),
+            });
+        }
+        Some(reason)
+    }
+
+    fn tell_rewound(&self, cause: Cause, tokens: Vec<Token>, events: &mut Vec<Event>) {
+        let Some(writing) = &self.writing else { return };
+        events.push(Event::Rewound {
             document: self.id,
             section: writing.section,
-            text: pushed.text,
-            tokens: vec![token],
-            words: writing.text.counts().reader,
+            cause,
+            text_kept: writing.text.released(),
+            tokens,
+            words: writing.words(),
         });
+    }
+
+    /// Whether the section may have more tokens than it was given, because those before it had fewer.
+    fn has_room(&self) -> bool {
+        let Some(writing) = &self.writing else {
+            return false;
+        };
+        let section = &self.spec.sections[writing.section];
+        match self.spec.window {
+            Some(_) => writing.text.tokens() < 2 * section.max_tokens as usize,
+            None => self.transcript.len() < self.spec.cells_through(writing.section),
+        }
+    }
+
+    /// Goes back to the last place where the text could end, so that the model goes on from there. Returns
+    /// whether there is such a place that was not tried too often.
+    fn refuse(&mut self) -> bool {
+        let Some(writing) = &mut self.writing else {
+            return false;
+        };
+        let Some(length) = writing.go_back(self.transcript.tokens()) else {
+            return false;
+        };
+        self.history
+            .truncate(writing.history_start + writing.text.tokens());
+        self.cache_cut |= self.transcript.truncate(length);
+        // There are no logits left behind the last token that stays.
+        self.cache_cut |= self.transcript.reread_last();
+        if let Some(part) = self.parts.last_mut() {
+            part.text.end = length;
+        }
+        true
     }
 
     /// Ends the section since the model ended its turn.
     pub(crate) fn end_turn(&mut self, vocabulary: &impl Vocabulary, events: &mut Vec<Event>) {
-        self.close(
-            EndReason::EndOfTurn,
-            String::new(),
-            Vec::new(),
-            vocabulary,
-            events,
-        );
+        self.close(EndReason::EndOfTurn, vocabulary, events);
     }
 
     /// Ends the section and says so.
-    fn close(
-        &mut self,
-        reason: EndReason,
-        mut text: String,
-        tokens: Vec<Token>,
-        vocabulary: &impl Vocabulary,
-        events: &mut Vec<Event>,
-    ) {
+    fn close(&mut self, reason: EndReason, vocabulary: &impl Vocabulary, events: &mut Vec<Event>) {
         let Some(settled) = self.settle(vocabulary) else {
             return;
         };
-        text.push_str(&settled.rest);
+        let strict = self.spec.sections[settled.section].length().is_strict();
         events.push(Event::SectionEnded {
             document: self.id,
             section: settled.section,
-            text,
-            tokens,
+            text: settled.rest,
+            tokens: Vec::new(),
             kept: settled.kept,
             reason,
             words: settled.words,
+            unfinished: if strict {
+                settled.words < settled.floor
+            } else {
+                reason == EndReason::TokenLimit
+            },
         });
     }
 
@@ -379,7 +431,9 @@ impl Strand {
         let rest = writing.text.finish();
         let kept = writing.text.kept();
         self.history.truncate(writing.history_start + kept.end);
-        let place = |token: usize| writing.start + token.saturating_sub(writing.dropped);
+        let tokens = self.history[writing.history_start..].to_vec();
+        self.words += writing.words();
+        let place = |token: usize| writing.place(token);
         let kept_text = place(kept.start)..place(kept.end);
         let spec = Arc::clone(&self.spec);
         match &spec.layout {
@@ -404,8 +458,9 @@ impl Strand {
         Some(Settled {
             section: writing.section,
             rest,
-            kept: kept.end,
-            words: writing.text.counts().reader,
+            kept: tokens,
+            words: writing.words(),
+            floor: writing.length.floor,
         })
     }
 
@@ -531,7 +586,7 @@ impl Strand {
             if last && writes {
                 if let Some(writing) = &mut self.writing {
                     writing.start = opened;
-                    writing.dropped += text.len() - tokens;
+                    writing.drop_front(text.len() - tokens);
                 }
                 if separator.is_empty() {
                     self.transcript.seal(opened);
@@ -603,4 +658,20 @@ impl Strand {
         }
         Ok(())
     }
+}
+
+/// The text that events tell of, as it stands in the end.
+fn text_of(events: &[Event]) -> String {
+    let mut text = String::new();
+    for event in events {
+        match event {
+            Event::Text { text: more, .. } => text.push_str(more),
+            Event::Rewound { text_kept, .. } => {
+                let end = text.char_indices().nth(*text_kept);
+                text.truncate(end.map_or(text.len(), |(end, _)| end));
+            }
+            _ => {}
+        }
+    }
+    text
 }

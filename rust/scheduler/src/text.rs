@@ -6,6 +6,7 @@
 mod decode;
 mod label;
 mod line;
+mod shape;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,8 @@ use std::sync::Arc;
 
 use decode::Decoder;
 use line::{LineRules, MOST_ECHOES, Place, Verdict};
+pub use shape::Rest;
+use shape::Shape;
 
 use crate::words::{WordCounter, WordCounts};
 
@@ -56,8 +59,10 @@ pub struct SectionText {
     echoes: usize,
     /// Blanks that are released when text follows, with at most two line ends.
     blanks: String,
-    /// The last character that was released, but for quotation marks and brackets that close.
-    last: Option<char>,
+    /// What the released text looks like at its end.
+    shape: Shape,
+    /// Characters that were released.
+    released: usize,
     /// The first token that is part of released text.
     first_token: Option<usize>,
     /// The token with which another section's heading begins.
@@ -100,7 +105,8 @@ impl SectionText {
             dropping: false,
             echoes: 0,
             blanks: String::new(),
-            last: None,
+            shape: Shape::default(),
+            released: 0,
             first_token: None,
             cut: None,
         }
@@ -118,7 +124,7 @@ impl SectionText {
         let mut text = String::new();
         self.tokens += 1;
         self.add(&decoded, &mut text);
-        self.counter.push(&text);
+        self.note(&text);
         Pushed {
             text,
             ended: self.cut.is_some(),
@@ -133,8 +139,15 @@ impl SectionText {
             self.add(rest, &mut text);
             self.decide(true, &mut text);
         }
-        self.counter.push(&text);
+        self.note(&text);
         text
+    }
+
+    /// Takes note of released text.
+    fn note(&mut self, text: &str) {
+        self.counter.push(text);
+        self.shape.push(text);
+        self.released += text.chars().count();
     }
 
     /// Words of the released text.
@@ -151,20 +164,49 @@ impl SectionText {
         self.first_token.unwrap_or(end).min(end)..end
     }
 
-    /// Whether the text so far ends with a paragraph.
+    /// Tokens pushed so far.
     #[must_use]
-    pub fn ends_paragraph(&self) -> bool {
-        self.first_token.is_some() && self.blanks.matches('\n').count() > 1
+    pub fn tokens(&self) -> usize {
+        self.tokens
     }
 
-    /// Whether the text so far ends with a sentence: a full stop or the like, and a blank or a Chinese one.
+    /// Characters that were released so far.
     #[must_use]
-    pub fn ends_sentence(&self) -> bool {
+    pub fn released(&self) -> usize {
+        self.released
+    }
+
+    /// The place that the text ends with, if it could end here.
+    #[must_use]
+    pub fn rest(&self) -> Option<Rest> {
+        if !self.is_decided() {
+            return None;
+        }
+        let newlines = self.blanks.matches('\n').count();
+        self.shape.rest(newlines, !self.blanks.is_empty())
+    }
+
+    /// Whether a sentence ends here, should a blank follow.
+    #[must_use]
+    pub fn may_rest(&self) -> bool {
+        self.is_decided() && self.blanks.is_empty() && self.shape.rest(0, true).is_some()
+    }
+
+    /// The beginning of the released line, if it is no code and stands behind the first paragraph, and whether
+    /// the line has ended with it.
+    #[must_use]
+    pub(crate) fn later_line(&self) -> Option<(&str, bool)> {
+        if self.shape.in_first_paragraph() || self.shape.in_code() {
+            return None;
+        }
+        let (line, whole) = self.shape.line();
+        Some((line, whole && self.blanks.contains('\n')))
+    }
+
+    /// Whether all that was pushed is text, none of it is waited for.
+    fn is_decided(&self) -> bool {
         let held = self.held.as_ref().is_some_and(|held| !held.text.is_empty());
-        !held
-            && self
-                .last
-                .is_some_and(|last| ends_sentence(last, !self.blanks.is_empty()))
+        self.first_token.is_some() && self.cut.is_none() && !held && self.decoder.is_whole()
     }
 
     /// The token that is being taken in.
@@ -279,20 +321,6 @@ impl SectionText {
                 released.push_str(body);
             }
         }
-        let last = body
-            .chars()
-            .rev()
-            .find(|character| !CLOSING.contains(*character));
-        self.last = last.or(self.last);
         self.blanks.push_str(&text[body.len()..]);
     }
-}
-
-/// What may stand behind the full stop of a sentence.
-const CLOSING: &str = "\"'”’)]»」』）*_";
-
-/// Whether a sentence ends with this character. The Western ones also stand inside of numbers and names, so
-/// that a blank has to follow.
-fn ends_sentence(last: char, blank_follows: bool) -> bool {
-    "。！？".contains(last) || (blank_follows && ".!?…".contains(last))
 }

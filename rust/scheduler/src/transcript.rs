@@ -127,6 +127,14 @@ impl Transcript {
         self.truncate(length)
     }
 
+    /// Makes the last token pending again, so that there are logits behind it. Returns whether it was cached,
+    /// so that the KV cache has to be cut too.
+    pub fn reread_last(&mut self) -> bool {
+        let cut = self.cached > 0 && self.cached == self.tokens.len();
+        self.cached -= usize::from(cut);
+        cut
+    }
+
     /// Notes that the next `count` pending tokens were evaluated.
     ///
     /// # Panics

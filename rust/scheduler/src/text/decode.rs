@@ -35,6 +35,11 @@ impl Decoder {
         }
     }
 
+    /// Whether no character is incomplete.
+    pub(super) fn is_whole(&self) -> bool {
+        self.partial.is_empty()
+    }
+
     /// What is left at the end: U+FFFD for an incomplete character.
     pub(super) fn finish(&mut self) -> &'static str {
         if std::mem::take(&mut self.partial).is_empty() {

@@ -4,6 +4,7 @@
 //! ordinary prose is never held back for long.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::Surroundings;
 use super::label::{
@@ -53,9 +54,10 @@ pub(super) struct LineRules {
     enabled: bool,
     /// Its number in labels, which count from 1.
     number: u32,
-    own_title: String,
-    other_titles: Vec<Title>,
-    echoes: Vec<String>,
+    // Shared, for the text is copied at every sentence.
+    own_title: Arc<str>,
+    other_titles: Arc<[Title]>,
+    echoes: Arc<[String]>,
     /// The section numbers parts of its own, so that "Part 3" need not be the next section.
     has_parts: bool,
 }
@@ -85,7 +87,7 @@ impl LineRules {
             other_titles: other_titles
                 .filter(|title| !title.letters.is_empty() && title.letters != own_title)
                 .collect(),
-            own_title,
+            own_title: own_title.into(),
             echoes: echoes
                 .filter(|echo| weight(echo) >= LIGHTEST_ECHO)
                 .collect(),
@@ -183,7 +185,7 @@ impl LineRules {
                 weight(text) >= LIGHTEST_ECHO && self.echoes.iter().any(repeats)
             };
             is_bare(body)
-                || (!title.is_empty() && (title == self.own_title || letters == self.own_title))
+                || (!title.is_empty() && (*title == *self.own_title || *letters == *self.own_title))
                 || FIELDS.iter().any(|name| is_field(name))
                 || is_echo(&letters)
                 || is_echo(&whole)

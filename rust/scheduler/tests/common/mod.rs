@@ -7,7 +7,7 @@ use std::time::Duration;
 use longwriter_scheduler::backend::{Limits, Token};
 use longwriter_scheduler::document::{DocumentSpec, Layout, SectionSpec};
 use longwriter_scheduler::engine::Engine;
-use longwriter_scheduler::event::{DocumentId, EndReason, Event, Fault, Usage};
+use longwriter_scheduler::event::{Cause, DocumentId, EndReason, Event, Fault, Usage};
 use longwriter_scheduler::fake::{ASSISTANT, END, FakeBackend, Script, USER};
 use longwriter_scheduler::text::Surroundings;
 
@@ -44,6 +44,7 @@ pub(crate) fn document(layout: Layout, sections: Vec<SectionSpec>) -> DocumentSp
         sections,
         layout,
         window: None,
+        rebalance: false,
         surroundings: Arc::new(surroundings),
         chain: 0,
         seed: 11,
@@ -89,6 +90,11 @@ pub(crate) struct Told {
     pub(crate) tokens: Vec<Token>,
     pub(crate) started: usize,
     pub(crate) ended: Vec<EndReason>,
+    /// Why text was taken back, each time.
+    pub(crate) rewound: Vec<Cause>,
+    pub(crate) unfinished: bool,
+    /// Characters that could not be taken back at the last event.
+    pub(crate) settled: usize,
 }
 
 /// Everything that the events told of one document.
@@ -132,11 +138,26 @@ impl Recorder {
                 section,
                 text,
                 tokens,
+                settled,
                 ..
             } => {
                 let told = record.sections.entry(section).or_default();
                 told.text.push_str(&text);
                 told.tokens.extend(tokens);
+                told.settled = settled;
+            }
+            Event::Rewound {
+                section,
+                cause,
+                text_kept,
+                tokens,
+                ..
+            } => {
+                let told = record.sections.entry(section).or_default();
+                assert!(text_kept >= told.settled, "settled text was taken back");
+                told.text = told.text.chars().take(text_kept).collect();
+                told.tokens.extend(tokens);
+                told.rewound.push(cause);
             }
             Event::SectionEnded {
                 section,
@@ -144,12 +165,14 @@ impl Recorder {
                 tokens,
                 kept,
                 reason,
+                unfinished,
                 ..
             } => {
                 let told = record.sections.entry(section).or_default();
                 told.text.push_str(&text);
                 told.tokens.extend(tokens);
-                told.tokens.truncate(kept);
+                told.tokens = kept;
+                told.unfinished = unfinished;
                 told.ended.push(reason);
                 record.order.push(section);
             }
