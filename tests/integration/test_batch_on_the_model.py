@@ -21,7 +21,7 @@ pytestmark = [
 #: Processes that are killed before the batch may end.
 KILLS = 20
 #: Rows of the batch: enough that it is under way all the time.
-ROWS = 60
+ROWS = 90
 METHODS = ("agentwrite", "guided", "parallel", "direct")
 PLAN = "1. Morning: how the day begins (8 words)\n2. Evening: how it ends (8 words)"
 
