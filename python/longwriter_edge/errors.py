@@ -20,6 +20,11 @@ class LongWriterError(Exception):
         self.hint = hint
         self.run: str | None = None
 
+    @property
+    def explained(self) -> str:
+        """The message with the hint behind it, for places that have room for one text."""
+        return f"{self} ({self.hint})" if self.hint else str(self)
+
 
 class InputError(LongWriterError, ValueError):
     """What the caller gave cannot be used: an instruction, a number of words, a plan, a setting."""

@@ -124,7 +124,7 @@ class Job:
     def fail(self, error: LongWriterError) -> Iterator[Event]:
         """Ends the job with ``error``."""
         self.error = error
-        yield from self._end("failed", f"{error} ({error.hint})" if error.hint else str(error))
+        yield from self._end("failed", error.explained)
 
     def interrupt(self) -> Iterator[Event]:
         """Ends the job where it is; it can be resumed."""

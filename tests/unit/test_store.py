@@ -179,11 +179,11 @@ class TestText:
             keeper.append(0, "It began", [1, 2])
             clock.seconds += FLUSH_SECONDS / 2
             keeper.append(0, " with", [3])
-            keeper.flush_if_due()
+            store.flush_if_due()
             assert reader.load(run).sections[0].text == ""
 
             clock.seconds += FLUSH_SECONDS / 2
-            keeper.flush_if_due()
+            store.flush_if_due()
             section = reader.load(run).sections[0]
             assert (section.text, section.tokens) == ("It began with", (1, 2, 3))
 

@@ -119,7 +119,7 @@ def read_rows(stream: BinaryIO, defaults: Defaults, limit: int | None = None) ->
             lines[key] = number
             yield _row(number, identity, found, defaults)
         except InputError as error:
-            yield BadRow(number, identity, f"{error} ({error.hint})" if error.hint else str(error))
+            yield BadRow(number, identity, error.explained)
         if rows == limit:
             return
 

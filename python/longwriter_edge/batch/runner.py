@@ -134,7 +134,7 @@ class Batch:
                     pending.append(row)
             except InputError as error:
                 bad += 1
-                yield self._lose(row, _with_hint(error))
+                yield self._lose(row, error.explained)
         total = finished + len(pending)
         yield from self._differences(pending, 0 if self._partial else len(earlier))
         dispatcher = None
@@ -158,7 +158,7 @@ class Batch:
             if dispatcher is not None and not self._stop.requested:
                 yield from self._write(dispatcher, pending)
         except LongWriterError as failure:
-            reason = _with_hint(failure)
+            reason = failure.explained
         remaining = total - finished - self._written - (self._failed - bad)
         outcome: Outcome = "complete"
         if reason is not None:
@@ -264,9 +264,10 @@ class Batch:
                     del labels[job.run]
                     yield from self._ended(row, job, event)
                 while late:
-                    yield self._lose(*_told(late.pop(0)))
-        for failure in late:
-            yield self._lose(*_told(failure))
+                    lost, error = late.pop(0)
+                    yield self._lose(lost, error.explained)
+        for lost, error in late:
+            yield self._lose(lost, error.explained)
 
     def _job(self, row: Row) -> Job:
         known = self._known.get(row.id)
@@ -371,11 +372,3 @@ def _text(record: RunRecord) -> str:
 
 class _DamagedRun(StoreError):
     """A run of an earlier process that cannot be gone on with."""
-
-
-def _told(failure: tuple[Row, LongWriterError]) -> tuple[Row, str]:
-    return failure[0], _with_hint(failure[1])
-
-
-def _with_hint(error: LongWriterError) -> str:
-    return f"{error} ({error.hint})" if error.hint else str(error)

@@ -239,7 +239,7 @@ class Store:
         self._texts.flush()
 
     def flush_if_due(self) -> None:
-        """Saves the text that waits if it has waited for FLUSH_SECONDS."""
+        """Saves the text that has waited for FLUSH_SECONDS; to be called several times a second."""
         self._texts.flush_if_due()
 
     def _json(self, text: str) -> dict[str, Any]:

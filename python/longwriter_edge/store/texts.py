@@ -172,10 +172,6 @@ class SectionKeeper:
         """
         self._texts.finish(self._run, section, text, kept, reason)
 
-    def flush_if_due(self) -> None:
-        """Saves what was taken if it has waited for FLUSH_SECONDS; to be called several times a second."""
-        self._texts.flush_if_due()
-
 
 def _pack(tokens: Sequence[int]) -> bytes:
     return struct.pack(f"<{len(tokens)}i", *tokens)
